@@ -1,0 +1,122 @@
+# One command each; `make` alone lists them. Everything is put into .venv and nothing into the system, but for
+# Debian's programs that the live tests run (`programs`, as root only).
+#
+# Two stamps say what .venv holds: .run (what bamdmux needs, and bamdmux itself, built and installed as a user
+# gets it, so that tests see the package and not the source tree) and .dev (what checks and tests need). When only
+# src/ changed, only the package is built and installed again; when nothing changed, pip does not run.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VENV := .venv
+python := $(VENV)/bin/python
+pip := $(python) -m pip --disable-pip-version-check --quiet --quiet
+
+# With the folders: a file that was removed or renamed changes its folder.
+sources := $(shell find src -name __pycache__ -prune -o -print)
+
+# A .venv whose interpreter is gone (moved, upgraded) is made anew.
+$(shell test -x $(python) || rm -f $(VENV)/pyvenv.cfg)
+
+.PHONY: help run test lint format types imports spelling unit live bench coverage-by-module dist programs clean
+
+help:  ## list these commands
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "  PYTHON=/path/to/python3 chooses the interpreter of a new .venv"
+
+run: $(VENV)/.run  ## set up, then play examples/first_packets.py
+	@$(python) examples/first_packets.py
+
+test: $(VENV)/.run $(VENV)/.dev programs lint types imports spelling  ## everything: checks, then all tests
+	$(python) -m pytest
+
+lint: $(VENV)/.dev  ## ruff: format and rules
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+
+format: $(VENV)/.dev  ## let ruff mend what it can
+	$(python) -m ruff check --fix-only .
+	$(python) -m ruff format .
+
+types: $(VENV)/.dev  ## mypy, strict, on src
+	$(python) -m mypy
+
+imports: $(VENV)/.dev  ## the layers: imports point down
+	PYTHONPATH=src $(python) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
+
+spelling: $(VENV)/.dev  ## codespell
+	$(python) -m codespell_lib
+
+unit: $(VENV)/.run $(VENV)/.dev  ## tests that need no TUN
+	$(python) -m pytest -m "not live"
+
+live: $(VENV)/.run $(VENV)/.dev programs  ## tests with a real TUN in namespaces
+	$(python) -m pytest -m live
+
+bench: $(VENV)/.run programs  ## throughput against socat, in the same run
+	@$(python) benchmarks/socat.py
+
+coverage-by-module: $(VENV)/.run $(VENV)/.dev  ## each test file alone against its own module
+	@$(python) scripts/coverage_by_module.py
+
+dist: $(VENV)/.dev  ## wheel and source archive in dist/
+	$(python) -m build --no-isolation --outdir dist .
+
+clean:  ## remove .venv and all that was built or cached
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	    .import_linter_cache
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first interpreter that is new enough and can make a venv with pip in it.
+$(VENV)/pyvenv.cfg:
+	@for candidate in $(or $(PYTHON),/usr/bin/python3 python3); do \
+	    if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "making $(VENV) with $$candidate"; \
+	        exec "$$candidate" -m venv --clear $(VENV); \
+	    fi; \
+	done; \
+	echo "no Python >= 3.11 with venv among: $(or $(PYTHON),/usr/bin/python3 python3);" \
+	    "on Debian: apt-get install python3-venv, or name one: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+# What pyproject.toml asks for, one requirement a line; $(1) is an expression over `project` and `build`.
+requirements = $(python) -c 'import tomllib; f = tomllib.load(open("pyproject.toml", "rb")); \
+    project, build = f["project"], f["build-system"]["requires"]; print(*$(1), sep="\n")'
+
+# A stamp bears the time at which its work began, so that a file saved meanwhile counts as changed.
+$(VENV)/.run: $(VENV)/pyvenv.cfg pyproject.toml $(sources)
+	@touch $@.begun
+	@if [ -n "$(filter-out $(sources),$?)" ]; then \
+	    echo "installing what bamdmux needs into $(VENV)"; \
+	    $(call requirements,build + project["dependencies"]) >$(VENV)/run.txt; \
+	    $(pip) install -r $(VENV)/run.txt; \
+	fi
+	@echo "installing bamdmux into $(VENV)"
+	@$(pip) install --no-index --no-deps --no-build-isolation --force-reinstall .
+	@mv $@.begun $@
+
+$(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml
+	@touch $@.begun
+	@echo "installing what checks and tests need into $(VENV)"
+	@$(call requirements,build + project["dependencies"] + project["optional-dependencies"]["dev"]) >$(VENV)/dev.txt
+	@$(pip) install -r $(VENV)/dev.txt
+	@mv $@.begun $@
+
+# Programs that the live tests run, each with its Debian package. Tests that miss one skip, and say so.
+programs:
+	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
+	for pair in ping:iputils-ping curl:curl iperf3:iperf3 socat:socat ip:iproute2 ps:procps unshare:util-linux; do \
+	    command -v "$${pair%%:*}" >/dev/null || missing+=" $${pair#*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo "note: live tests want$$missing; on Debian: sudo apt-get install$$missing" >&2; exit 0; \
+	fi; \
+	echo "installing$$missing for the live tests"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -qq -o DPkg::Lock::Timeout=120 update </dev/null && \
+	apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $$missing </dev/null >/dev/null

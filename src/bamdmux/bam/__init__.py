@@ -1,0 +1,1 @@
+"""The BAM as software sees it: pipes of descriptors and the power lines, in plain memory."""

@@ -1,0 +1,222 @@
+"""One BAM pipe: a FIFO of descriptors, a tail that its owner writes, a position that its peer writes.
+
+    descriptor: u32 address | u16 size | u16 flags, little-endian, 8 bytes
+    tail:       generation << 16 | byte offset of the first entry that is not queued yet   (P_EVNT_REG)
+    position:   generation << 16 | byte offset of the next entry that the peer will use    (P_SW_OFSTS)
+
+The owner (the host, on both pipes) queues buffers: full ones on TX, empty ones on RX. An entry belongs to the
+peer from the moment the tail passes it until the position does. On RX the peer has by then written the number
+of bytes and EOT into the descriptor; on TX it leaves the descriptor alone, as the hardware does.
+
+Resetting a pipe is one register of the hardware. Here it is a new generation in the tail: a position of
+another generation counts for nothing, so that neither side can take the other's old news for new.
+
+Neither end trusts the other: words and descriptors are copied once, checked, and only the copy is used. The
+owner remembers what it queued and never reads it back; the peer checks that a buffer lies where buffers lie.
+A pipe end wakes nobody: `publish` is memory, the doorbell is an action of its machine.
+
+Sources: drivers/dma/qcom/bam_dma.c of Linux 6.1, protocol.md section 5.
+"""
+
+import struct
+from collections import deque
+from typing import Final
+
+from bamdmux.bam.memory import DESCRIPTOR_BYTES, PipeLayout
+
+DESCRIPTOR: Final = struct.Struct("<IHH")
+_WRITE_BACK: Final = struct.Struct("<HH")  # size and flags
+FLAG_EOT: Final = 0x4000  # end of transfer
+
+_OFFSET_MASK: Final = 0xFFFF
+_GENERATION_SHIFT: Final = 16
+
+
+class PipeOwner:
+    """The end that queues buffers. Slots are named by their index; entries complete in order."""
+
+    def __init__(self, memory: memoryview, layout: PipeLayout) -> None:
+        self.layout = layout
+        self._memory = memory
+        self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].cast("I")
+        self._position_word = (
+            memory[layout.position_offset : layout.position_offset + 4].toreadonly().cast("I")
+        )
+        self._addresses = [layout.slot_address(index) for index in range(layout.slot_count)]
+        self._generation = 0
+        self._head = 0  # oldest entry that is not retired
+        self._tail = 0  # next entry to fill
+        self._unpublished = 0
+        self._queued: deque[tuple[int, int]] = (
+            deque()
+        )  # slot and size, oldest first: what we know, not what is there
+        self.is_open = False
+        self.bad_position_count = 0  # positions that cannot be: the peer lies, or is out of its mind
+
+    def slot(self, slot_index: int) -> memoryview:
+        """The memory of a slot; ours while the slot is not queued."""
+        address = self._addresses[slot_index]
+        return self._memory[address : address + self.layout.slot_bytes]
+
+    @property
+    def in_flight(self) -> int:
+        """Entries that were queued and not retired."""
+        return len(self._queued)
+
+    def open(self) -> None:
+        """Take the pipe into use, empty, whatever was in it before."""
+        assert not self.is_open, "the pipe is open already"
+        self.is_open = True
+        # Continue from what lies in memory, for an earlier owner may have left the peer in any generation.
+        self._generation = (self._tail_word[0] >> _GENERATION_SHIFT) + 1 & 0xFFFF
+        self._head = self._tail = self._unpublished = 0
+        self._publish_tail()
+
+    def submit(self, slot_index: int, size: int) -> None:
+        """Queue a slot: ``size`` bytes to send, or to be filled. The peer sees it after `publish`."""
+        DESCRIPTOR.pack_into(
+            self._memory,
+            self.layout.fifo_offset + self._tail * DESCRIPTOR_BYTES,
+            self._addresses[slot_index],
+            size,
+            FLAG_EOT,
+        )
+        self._queued.append((slot_index, size))
+        self._tail += 1
+        if self._tail == self.layout.entry_count:
+            self._tail = 0
+        self._unpublished += 1
+
+    def publish(self) -> int:
+        """Hand what was queued to the peer; how many entries that were. Ring the doorbell if any."""
+        published = self._unpublished
+        if published:
+            self._unpublished = 0
+            self._publish_tail()
+        return published
+
+    def completed(self) -> int:
+        """How many entries, oldest first, the peer is done with."""
+        word = self._position_word[0]
+        if word >> _GENERATION_SHIFT != self._generation:
+            return 0  # the peer has yet to see that this pipe was reset
+        offset = word & _OFFSET_MASK
+        entry = offset // DESCRIPTOR_BYTES
+        count = (entry - self._head) % self.layout.entry_count
+        if offset % DESCRIPTOR_BYTES or entry >= self.layout.entry_count or count > self._published():
+            self.bad_position_count += 1
+            return 0
+        return count
+
+    def retire(self, count: int) -> None:
+        """Take back the ``count`` oldest slots without looking at their descriptors (TX)."""
+        for _ in range(count):
+            self._queued.popleft()
+        self._head = (self._head + count) % self.layout.entry_count
+
+    def reap(self) -> tuple[int, int]:
+        """Take back the oldest slot and learn how many bytes were written to it (RX).
+
+        Returns:
+            Slot index and number of bytes; -1 bytes if more were claimed than the slot was queued with.
+        """
+        offset = self.layout.fifo_offset + self._head * DESCRIPTOR_BYTES
+        _, written, _ = DESCRIPTOR.unpack_from(self._memory, offset)
+        slot_index, size = self._queued.popleft()
+        self._head += 1
+        if self._head == self.layout.entry_count:
+            self._head = 0
+        return slot_index, written if written <= size else -1
+
+    def terminate(self) -> int:
+        """Drop everything that is in flight; how many entries that were. The slots are ours again."""
+        dropped = len(self._queued)
+        self._queued.clear()
+        self._unpublished = 0
+        return dropped
+
+    def close(self) -> None:
+        """Let go of the pipe. Terminate it first."""
+        assert self.is_open, "the pipe is not open"
+        assert not self._queued, "terminate the pipe before closing it"
+        self.is_open = False
+
+    def _published(self) -> int:
+        return len(self._queued) - self._unpublished
+
+    def _publish_tail(self) -> None:
+        self._tail_word[0] = self._generation << _GENERATION_SHIFT | self._tail * DESCRIPTOR_BYTES
+
+
+class PipePeer:
+    """The other end, which uses the buffers in order: the modem's, or the DMA engine's if you like.
+
+    For each of `available()` entries: `take()` the buffer, read or fill it, `complete()` it. Then `publish()`
+    once, and ring the doorbell.
+    """
+
+    def __init__(self, memory: memoryview, layout: PipeLayout) -> None:
+        self.layout = layout
+        self._memory = memory
+        self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].toreadonly().cast("I")
+        self._position_word = memory[layout.position_offset : layout.position_offset + 4].cast("I")
+        # Where an earlier peer on this memory stopped: unless the owner has reset the pipe, we go on there.
+        word = self._position_word[0]
+        self._generation = word >> _GENERATION_SHIFT
+        self._position = (word & _OFFSET_MASK) // DESCRIPTOR_BYTES % layout.entry_count
+        self._unpublished = 0
+        self._empty = memory[:0]
+        self.bad_tail_count = 0
+        self.bad_descriptor_count = 0
+
+    def available(self) -> int:
+        """How many entries are ours to use."""
+        word = self._tail_word[0]
+        if word >> _GENERATION_SHIFT != self._generation:
+            self._reset(word >> _GENERATION_SHIFT)
+        offset = word & _OFFSET_MASK
+        entry = offset // DESCRIPTOR_BYTES
+        if offset % DESCRIPTOR_BYTES or entry >= self.layout.entry_count:
+            self.bad_tail_count += 1
+            return 0
+        return (entry - self._position) % self.layout.entry_count
+
+    def take(self) -> memoryview:
+        """The buffer of the next entry: what to read (TX), or what may be written (RX).
+
+        Empty if the descriptor points outside of the pipe's buffers; complete such an entry all the same.
+        """
+        address, size, _ = DESCRIPTOR.unpack_from(self._memory, self._descriptor_offset())
+        if address < self.layout.buffers_offset or address + size > self.layout.end:
+            self.bad_descriptor_count += 1
+            return self._empty
+        return self._memory[address : address + size]
+
+    def complete(self, written: int | None = None) -> None:
+        """Be done with the entry of the last `take`; on RX say how many bytes were written to its buffer."""
+        if written is not None:
+            # The address stays what the owner wrote; its half of the descriptor is not ours.
+            _WRITE_BACK.pack_into(self._memory, self._descriptor_offset() + 4, written, FLAG_EOT)
+        self._position += 1
+        if self._position == self.layout.entry_count:
+            self._position = 0
+        self._unpublished += 1
+
+    def publish(self) -> int:
+        """Give the completed entries back; how many. Ring the doorbell if any."""
+        published = self._unpublished
+        if published:
+            self._unpublished = 0
+            self._publish_position()
+        return published
+
+    def _reset(self, generation: int) -> None:
+        self._generation = generation
+        self._position = self._unpublished = 0
+        self._publish_position()
+
+    def _descriptor_offset(self) -> int:
+        return self.layout.fifo_offset + self._position * DESCRIPTOR_BYTES
+
+    def _publish_position(self) -> None:
+        self._position_word[0] = self._generation << _GENERATION_SHIFT | self._position * DESCRIPTOR_BYTES

@@ -1,0 +1,1 @@
+"""The near side: what Linux's qcom_bam_dmux does."""

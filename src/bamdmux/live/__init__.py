@@ -1,0 +1,1 @@
+"""The real world: TUN devices, namespaces, shared memory and clocks."""

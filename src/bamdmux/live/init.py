@@ -1,0 +1,269 @@
+"""The processes between bamdmux and its command; the code here runs on the far side of a fork.
+
+    bamdmux --fork--> launcher --fork--> init --fork--> command
+                      enters the network  pid 1 of the   argv
+                      namespace, makes    PID namespace
+                      the others, exits
+
+unshare(CLONE_NEWPID) puts the *next* child into the new PID namespace, and would do so with every later
+child of the caller: hence the launcher. init reports to bamdmux over one socket, and is told over it which
+signals to pass on. Since nobody but bamdmux holds the other end, end of file says that bamdmux is gone,
+however it died; init then removes what bamdmux would have removed and exits, and the kernel kills all that
+is left in the namespace.
+
+init stays after the command has ended, until bamdmux is gone or kills it: it has the files to watch over. It
+installs no network, opens no TUN, and knows nothing of terminals but to hand one over once.
+"""
+
+import gc
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from errno import ENOENT
+from pathlib import Path
+from typing import NoReturn
+
+from bamdmux.live.namespaces import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_REC,
+    MS_SLAVE,
+    mount,
+    set_process_name,
+    setns,
+    unshare,
+)
+from bamdmux.live.terminal import Terminal
+
+NOT_FOUND = 127  # the shell's exit codes for a command that could not be started
+NOT_EXECUTABLE = 126
+SIGNALED = 128  # plus the signal's number
+
+MESSAGE = struct.Struct("=ii")  # Kind, number
+
+
+class Kind(IntEnum):
+    """What a message on the socket says; the number that goes with it is in parentheses."""
+
+    REFUSED = 0  # the launcher could not make the namespaces (errno)
+    READY = 1  # init lives (0)
+    STARTED = 2  # sent by the command's process itself, just before it becomes the command (0)
+    EXEC_FAILED = 3  # it could not become the command (errno)
+    STOPPED = 4  # (signal)
+    EXITED = 5  # (exit code, as a shell would give it)
+    SIGNAL = 6  # from bamdmux: pass this signal on (signal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to start, and where."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    namespace_descriptor: int
+    cleanup_paths: Sequence[Path]
+    takes_terminal: bool
+
+
+def send_message(link: socket.socket, kind: Kind, number: int = 0) -> None:
+    """Send one message; that the other end is gone is no error, for reading will tell."""
+    with suppress(ConnectionError):
+        link.send(MESSAGE.pack(kind, number), socket.MSG_NOSIGNAL)
+
+
+def launch(plan: Plan, link: socket.socket) -> NoReturn:
+    """Be the launcher. Called in the child of bamdmux's fork, and never returns into bamdmux's own code."""
+    try:
+        _forget_parent(keep={plan.namespace_descriptor, link.fileno()})
+        setns(plan.namespace_descriptor, CLONE_NEWNET)
+        os.close(plan.namespace_descriptor)
+        unshare(CLONE_NEWNS | CLONE_NEWPID)
+        is_init = os.fork() == 0
+    except OSError as error:
+        send_message(link, Kind.REFUSED, error.errno or 0)
+        os._exit(1)
+    if is_init:
+        _be_init(plan, link)
+    os._exit(0)
+
+
+def _forget_parent(keep: set[int]) -> None:
+    """Let go of all that fork copied: signal handlers, the signal mask, and descriptors other than stdio."""
+    gc.disable()  # a collection could close descriptors of bamdmux's objects, whose numbers are ours by then
+    signal.set_wakeup_fd(-1)
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with suppress(OSError):  # the descriptor of this very listing
+                os.close(int(name))
+
+
+def _be_init(plan: Plan, link: socket.socket) -> NoReturn:
+    """Be pid 1: start the command, relay, and take everything along when bamdmux is gone."""
+    try:
+        # In bamdmux's group, Ctrl-Z of that group would stop us too. In its session, the command's group
+        # counts as one that somebody can continue, so that the command can be stopped at all (setpgid(2)).
+        os.setpgid(0, 0)
+        set_process_name("bamdmux-init")
+        _mount_proc_and_sys()
+        child_changed = _wake_on_child_change()
+        send_message(link, Kind.READY)
+        command = _fork_command(plan, link)
+        _relay(link, child_changed, command)
+        _kill_others()
+        _remove(plan.cleanup_paths)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(0)
+
+
+def _mount_proc_and_sys() -> None:
+    """Show the command its own processes and interfaces, as far as this machine (a container?) allows.
+
+    Mounts become slaves, not private: what the host mounts or unmounts later still happens in here, so we
+    never keep a disk busy that the host has let go. Ours do not reach the host.
+    """
+    plain = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    try:
+        mount("none", "/", "none", MS_REC | MS_SLAVE)
+    except OSError:
+        return  # in a chroot / is no mount point, and mounts made now might show up outside: make none
+    with suppress(OSError):
+        mount("proc", "/proc", "proc", plain)
+    with suppress(OSError):
+        # sysfs shows the interfaces of the namespace that mounted it. The new one hides the control groups,
+        # which many programs look for: bring them along.
+        groups = os.open("/sys/fs/cgroup", os.O_PATH)
+        mount("sysfs", "/sys", "sysfs", plain)
+        mount(f"/proc/self/fd/{groups}", "/sys/fs/cgroup", "none", MS_BIND | MS_REC)
+
+
+def _wake_on_child_change() -> int:
+    """Return a descriptor that is readable when a child has exited or stopped."""
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)  # a full pipe wakes us just as well
+    signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    return readable
+
+
+def _fork_command(plan: Plan, link: socket.socket) -> int:
+    command = os.fork()
+    if command == 0:
+        _be_command(plan, link)
+    with suppress(OSError):  # it may have done so itself, and have gone on to exec (EACCES)
+        os.setpgid(command, command)
+    return command
+
+
+def _be_command(plan: Plan, link: socket.socket) -> NoReturn:
+    exit_code = NOT_EXECUTABLE
+    try:
+        os.setpgid(0, 0)
+        terminal = Terminal.controlling() if plan.takes_terminal else None
+        if terminal is not None:
+            terminal.give_to(os.getpgrp())
+        send_message(link, Kind.STARTED)
+        os.execvpe(plan.argv[0], list(plan.argv), plan.environment)
+    except OSError as error:
+        number = error.errno if _is_found(plan) else ENOENT
+        if number == ENOENT:
+            exit_code = NOT_FOUND
+        send_message(link, Kind.EXEC_FAILED, number or 0)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(exit_code)
+
+
+def _is_found(plan: Plan) -> bool:
+    """Whether there is such a file: exec says EACCES also of a folder of PATH that we may not enter."""
+    name = plan.argv[0]
+    folders = [""] if "/" in name else os.get_exec_path(plan.environment)
+    return any(os.path.lexists(os.path.join(folder, name)) for folder in folders)
+
+
+def _relay(link: socket.socket, child_changed: int, command: int) -> None:
+    """Report what becomes of the command and pass signals on to it, until bamdmux is gone."""
+    running = True
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    poll.register(child_changed, select.POLLIN)
+    while True:
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if child_changed in ready:
+            os.read(child_changed, 4096)
+            for pid, status in _changed_children():
+                if pid == command:
+                    running = _report(link, status)
+        if link.fileno() in ready:
+            signum = _receive_signal(link)
+            if signum is None:
+                return
+            if running:  # afterwards the number may be another process's
+                _signal_group(command, signum)
+
+
+def _changed_children() -> Iterator[tuple[int, int]]:
+    """Reap every child that exited (all orphans of the namespace are ours), and yield who did what."""
+    with suppress(ChildProcessError):
+        while (change := os.waitpid(-1, os.WNOHANG | os.WUNTRACED))[0] != 0:
+            yield change
+
+
+def _report(link: socket.socket, status: int) -> bool:
+    """Tell what happened to the command; whether it still runs."""
+    if os.WIFSTOPPED(status):
+        send_message(link, Kind.STOPPED, os.WSTOPSIG(status))
+        return True
+    _kill_others()  # what it left in the background ends with it, and before bamdmux hears that it ended
+    code = os.waitstatus_to_exitcode(status)
+    send_message(link, Kind.EXITED, code if code >= 0 else SIGNALED - code)
+    return False
+
+
+def _receive_signal(link: socket.socket) -> int | None:
+    """The signal to pass on; None once bamdmux is gone."""
+    try:
+        message = link.recv(MESSAGE.size)
+    except ConnectionError:  # instead of end of file, when bamdmux died with reports of ours unread
+        return None
+    return MESSAGE.unpack(message)[1] if message else None
+
+
+def _signal_group(command: int, signum: int) -> None:
+    """Signal the command as a terminal would: its whole group, so that a script's children hear it too."""
+    try:
+        os.killpg(command, signum)
+    except ProcessLookupError:
+        with suppress(ProcessLookupError):  # it moved to another group
+            os.kill(command, signum)
+
+
+def _kill_others() -> None:
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)  # everything in the PID namespace but its first process
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()

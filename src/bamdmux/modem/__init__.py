@@ -1,0 +1,1 @@
+"""The far side of the link: the modem, an independent reading of the protocol."""
