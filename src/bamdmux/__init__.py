@@ -1,3 +1,5 @@
 """Qualcomm's BAM-DMUX modem link in userspace: the host driver, the modem, and the network behind it."""
 
-__version__ = "0.1.0"
+from bamdmux.version import VERSION as __version__
+
+__all__ = ["__version__"]

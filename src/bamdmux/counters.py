@@ -48,6 +48,12 @@ class Counters:
     def drop(self, reason: DropReason, count: int = 1) -> None:
         self.drops[reason] += count
 
+    def take_back(self, byte_count: int, reason: DropReason) -> None:
+        """A packet that was counted as passed was dropped after all."""
+        self.packet_count -= 1
+        self.byte_count -= byte_count
+        self.drop(reason)
+
     def as_dict(self) -> dict[str, object]:
         """For JSON: drop reasons by their names in lower case, those that happened."""
         drops = {reason.name.lower(): count for reason, count in sorted(self.drops.items()) if count}

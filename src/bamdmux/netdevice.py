@@ -69,6 +69,8 @@ class QueueDevice:
             return 0
         packet = self.outgoing.popleft()
         room = len(buffer) - PACKET_INFORMATION_BYTES
+        if room < 0:
+            return 0  # as a TUN: EINVAL, and the packet is gone
         flags = TRUNCATED_FLAG if len(packet) > room else 0
         packet = packet[:room]
         end = PACKET_INFORMATION_BYTES + len(packet)

@@ -11,9 +11,14 @@ of bytes and EOT into the descriptor; on TX it leaves the descriptor alone, as t
 Resetting a pipe is one register of the hardware. Here it is a new generation in the tail: a position of
 another generation counts for nothing, so that neither side can take the other's old news for new.
 
+A reset can come while the peer is in the middle of a batch. So the peer looks at the generation again after
+it has read a descriptor, and before it says that it is done: what it copied from a buffer counts only if
+`complete` returns True.
+
 Neither end trusts the other: words and descriptors are copied once, checked, and only the copy is used. The
 owner remembers what it queued and never reads it back; the peer checks that a buffer lies where buffers lie.
-A pipe end wakes nobody: `publish` is memory, the doorbell is an action of its machine.
+A pipe end wakes nobody: `publish` is memory, the doorbell is an action of its machine. Python has no fences:
+where stores may overtake one another (not on x86), the doorbell's system call is what orders them.
 
 Sources: drivers/dma/qcom/bam_dma.c of Linux 6.1, protocol.md section 5.
 """
@@ -67,10 +72,7 @@ class PipeOwner:
         """Take the pipe into use, empty, whatever was in it before."""
         assert not self.is_open, "the pipe is open already"
         self.is_open = True
-        # Continue from what lies in memory, for an earlier owner may have left the peer in any generation.
-        self._generation = (self._tail_word[0] >> _GENERATION_SHIFT) + 1 & 0xFFFF
-        self._head = self._tail = self._unpublished = 0
-        self._publish_tail()
+        self._reset()
 
     def submit(self, slot_index: int, size: int) -> None:
         """Queue a slot: ``size`` bytes to send, or to be filled. The peer sees it after `publish`."""
@@ -129,10 +131,15 @@ class PipeOwner:
         return slot_index, written if written <= size else -1
 
     def terminate(self) -> int:
-        """Drop everything that is in flight; how many entries that were. The slots are ours again."""
+        """Drop everything that is in flight; how many entries that were. The slots are ours again.
+
+        The pipe is reset at once, as by bam_dma_terminate_all(): the peer must not find there what was
+        dropped.
+        """
         dropped = len(self._queued)
-        self._queued.clear()
-        self._unpublished = 0
+        if dropped:
+            self._queued.clear()
+            self._reset()
         return dropped
 
     def close(self) -> None:
@@ -140,6 +147,12 @@ class PipeOwner:
         assert self.is_open, "the pipe is not open"
         assert not self._queued, "terminate the pipe before closing it"
         self.is_open = False
+
+    def _reset(self) -> None:
+        # Continue from what lies in memory, for an earlier owner may have left the peer in any generation.
+        self._generation = (self._tail_word[0] >> _GENERATION_SHIFT) + 1 & 0xFFFF
+        self._head = self._tail = self._unpublished = 0
+        self._publish_tail()
 
     def _published(self) -> int:
         return len(self._queued) - self._unpublished
@@ -187,13 +200,21 @@ class PipePeer:
         Empty if the descriptor points outside of the pipe's buffers; complete such an entry all the same.
         """
         address, size, _ = DESCRIPTOR.unpack_from(self._memory, self._descriptor_offset())
+        if self._tail_word[0] >> _GENERATION_SHIFT != self._generation:
+            return self._empty  # the pipe was reset under this batch
         if address < self.layout.buffers_offset or address + size > self.layout.end:
             self.bad_descriptor_count += 1
             return self._empty
         return self._memory[address : address + size]
 
-    def complete(self, written: int | None = None) -> None:
-        """Be done with the entry of the last `take`; on RX say how many bytes were written to its buffer."""
+    def complete(self, written: int | None = None) -> bool:
+        """Be done with the entry of the last `take`; on RX say how many bytes were written to its buffer.
+
+        Returns:
+            False if the pipe was reset meanwhile: what was read from the buffer may be torn, forget it.
+        """
+        if self._tail_word[0] >> _GENERATION_SHIFT != self._generation:
+            return False
         if written is not None:
             # The address stays what the owner wrote; its half of the descriptor is not ours.
             _WRITE_BACK.pack_into(self._memory, self._descriptor_offset() + 4, written, FLAG_EOT)
@@ -201,6 +222,7 @@ class PipePeer:
         if self._position == self.layout.entry_count:
             self._position = 0
         self._unpublished += 1
+        return True
 
     def publish(self) -> int:
         """Give the completed entries back; how many. Ring the doorbell if any."""

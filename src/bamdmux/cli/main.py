@@ -1,6 +1,70 @@
-"""The command ``bamdmux``."""
+"""The command ``bamdmux``: finds the subcommand, and says errors in one line.
+
+Exit codes: 0 done, 1 this machine or the link failed, 2 wrong usage; of ``run`` the command's own.
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from bamdmux.errors import BamDmuxError, UsageError
+from bamdmux.version import VERSION
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130  # as a shell says of SIGINT
+
+# Each is a module of this package, imported when it is asked for: starting up costs time.
+SUBCOMMANDS: Final = ("run", "ctl", "doctor", "profiles")
 
 
-def main() -> int:
-    """Run the command line."""
-    return 0
+class Subcommands(click.Group):
+    """Subcommands that are imported late."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in SUBCOMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"bamdmux.cli.{name}").command
+        return command
+
+
+@click.command(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="bamdmux")
+@click.option("-v", "--verbose", count=True, help="Log what happens to stderr; twice for every detail.")
+def bamdmux(verbose: int) -> None:
+    """Qualcomm's BAM-DMUX modem link in userspace.
+
+    Start with `bamdmux run`: a shell whose only way out is wwan0, over BAM-DMUX, through a modem.
+    """
+    logging.basicConfig(stream=sys.stderr, format="%(relativeCreated)8.1f %(name)s %(message)s")
+    logging.getLogger("bamdmux").setLevel((logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit code."""
+    try:
+        code = bamdmux.main(arguments, prog_name="bamdmux", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return WRONG_USAGE
+    except click.ClickException as error:
+        return _fail(error.format_message().replace("\n", " "), WRONG_USAGE)
+    except UsageError as error:
+        return _fail(str(error), WRONG_USAGE)
+    except BamDmuxError as error:
+        return _fail(str(error), FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"bamdmux: {message}", file=sys.stderr)
+    return code

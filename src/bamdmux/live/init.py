@@ -87,7 +87,7 @@ def send_message(link: socket.socket, kind: Kind, number: int = 0) -> None:
 def launch(plan: Plan, link: socket.socket) -> NoReturn:
     """Be the launcher. Called in the child of bamdmux's fork, and never returns into bamdmux's own code."""
     try:
-        _forget_parent(keep={plan.namespace_descriptor, link.fileno()})
+        forget_parent(keep={plan.namespace_descriptor, link.fileno()})
         setns(plan.namespace_descriptor, CLONE_NEWNET)
         os.close(plan.namespace_descriptor)
         unshare(CLONE_NEWNS | CLONE_NEWPID)
@@ -100,7 +100,7 @@ def launch(plan: Plan, link: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _forget_parent(keep: set[int]) -> None:
+def forget_parent(keep: set[int]) -> None:
     """Let go of all that fork copied: signal handlers, the signal mask, and descriptors other than stdio."""
     gc.disable()  # a collection could close descriptors of bamdmux's objects, whose numbers are ours by then
     signal.set_wakeup_fd(-1)

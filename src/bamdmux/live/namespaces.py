@@ -34,6 +34,7 @@ MS_NOEXEC = 1 << 3
 MS_BIND = 1 << 12
 MS_REC = 1 << 14
 MS_SLAVE = 1 << 19
+PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 CAP_NET_ADMIN = 12
@@ -197,6 +198,14 @@ def mount(source: str, target: str, filesystem: str, flags: int) -> None:
 def set_child_subreaper(wanted: bool) -> None:
     """Orphaned descendants become children of this process, instead of the machine's first one."""
     _raise_errno_if(_libc.prctl(PR_SET_CHILD_SUBREAPER, wanted, 0, 0, 0))
+
+
+def set_parent_death_signal(signum: int) -> None:
+    """Get `signum` when the *thread* that forked this process ends, however it does; prctl(2).
+
+    If it has ended by now, nothing comes: afterwards compare os.getppid() with the parent's pid.
+    """
+    _raise_errno_if(_libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0))
 
 
 def set_process_name(name: str) -> None:

@@ -78,8 +78,8 @@ class Frame:
             raise ValueError(f"signal {self.signal} exceeds a byte")
         if (self.command is Command.DATA) != bool(self.packet):
             raise ValueError("DATA carries a packet, and nothing else does")
-        if len(self.packet) > MAX_PACKET_BYTES:
-            raise ValueError(f"length {len(self.packet)} exceeds {MAX_PACKET_BYTES}")
+        if len(self.packet) >= LENGTH_FROM_TRANSFER:
+            raise ValueError(f"length {len(self.packet)} exceeds {LENGTH_FROM_TRANSFER - 1}")
 
 
 def encode_frame(frame: Frame) -> bytes:

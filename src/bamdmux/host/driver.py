@@ -1,0 +1,427 @@
+"""HostDriver: what Linux's qcom_bam_dmux does, as a machine without a clock, a thread or a file descriptor.
+
+    interface -> TransmitRing -> TX pipe -> modem        with power, which HostVote asks for
+    interface <- ReceiveRing  <- RX pipe <- modem        whenever the modem has power
+
+Inputs are calls with `now`; what it wants done is read with `take_actions()` after each batch of inputs; when
+it next wants `handle_timeout(now)` is `deadline`. It is composed of parts that do not know one another:
+channels.py, power.py (our vote, the modem's power), transmit.py and receive.py (the rings). Here is decided
+who acts, in which order.
+
+Where it departs from the kernel on purpose, the line says `Differs:`; docs/differences.md lists them all.
+"""
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Final
+
+from bamdmux.actions import Action, Line, Log, LogEvent, Pipe, Removed, RingDoorbell, Severity
+from bamdmux.bam.pipe import PipeOwner
+from bamdmux.counters import Counters, DropReason
+from bamdmux.host.channels import Answer, Channel, Channels
+from bamdmux.host.power import HostOptions, HostVote, ModemPowerLine, PowerChange, VoteEvent
+from bamdmux.host.receive import ReceiveRing, Rejected
+from bamdmux.host.transmit import Leftovers, TransmitRing
+from bamdmux.netdevice import NetDevice
+from bamdmux.timing import MILLISECOND, Instant, earliest
+from bamdmux.wire.dmux import Command, Frame
+
+_REJECTION_LOGS: Final = {
+    DropReason.BAD_MAGIC: (Severity.ERROR, LogEvent.BAD_MAGIC),
+    DropReason.UNSUPPORTED_CHANNEL: (Severity.DEBUG, LogEvent.UNSUPPORTED_CHANNEL),
+    DropReason.UNSUPPORTED_COMMAND: (Severity.ERROR, LogEvent.UNSUPPORTED_COMMAND),
+    DropReason.INACTIVE_CHANNEL: (Severity.WARNING, LogEvent.INACTIVE_CHANNEL),
+    DropReason.TOO_LONG: (Severity.ERROR, LogEvent.TOO_LONG),
+    DropReason.TRUNCATED: (Severity.ERROR, LogEvent.TRUNCATED),
+    DropReason.EMPTY: (Severity.ERROR, LogEvent.EMPTY),
+    DropReason.OVERRUN: (Severity.ERROR, LogEvent.OVERRUN),
+}
+
+
+class Removal(Enum):
+    """How far `remove` has come."""
+
+    NOT_ASKED = auto()
+    WAKING = auto()  # the modem is to hear our CLOSEs
+    CLOSING = auto()  # some CLOSE still waits for a slot
+    WAITING_FOR_MODEM = auto()  # our vote is gone; its power should follow
+    DONE = auto()
+
+
+class HostDriver:
+    """The near side of the link.
+
+    Args:
+        tx, rx: our ends of the two pipes.
+        ack_level: level of the line HOST_ACK as it is now; not low, if an earlier driver left it so.
+    """
+
+    def __init__(
+        self,
+        tx: PipeOwner,
+        rx: PipeOwner,
+        *,
+        ack_level: bool = False,
+        options: HostOptions = HostOptions(),  # noqa: B008 - frozen
+    ) -> None:
+        self._outbox: list[Action] = []
+        self._options = options
+        self._tx = tx
+        self._rx = rx
+        self._vote = HostVote(self._outbox, options)
+        self._modem_power = ModemPowerLine(self._outbox, ack_level)
+        self._transmit_ring = TransmitRing(tx)
+        self._receive_ring = ReceiveRing(rx)
+        self.channels = Channels(self._outbox)
+        self.unassigned = Counters()  # frames from the modem that name no channel
+        self._register_at: Instant | None = None  # some channel was opened and has no interface yet
+        self._power_up_count = 0  # of the modem
+        self._removal = Removal.NOT_ASKED
+        self._removal_deadline: Instant | None = None
+
+    def probe(self, modem_power_edges: int, modem_ack_edges: int, now: Instant) -> None:
+        """Start; the first call.
+
+        Args:
+            modem_power_edges, modem_ack_edges: the counts of the modem's two lines, whatever they are.
+        """
+        modem_is_up = self._modem_power.probe(modem_power_edges)
+        self._vote.probe(modem_ack_edges, modem_is_up, now)
+        if modem_is_up:
+            self._power_up(now)
+
+    # What the world asks
+
+    def take_actions(self) -> list[Action]:
+        """What is to be done since the last call, in order."""
+        actions = self._outbox.copy()
+        self._outbox.clear()
+        return actions
+
+    @property
+    def deadline(self) -> Instant | None:
+        """When `handle_timeout` is wanted; None if nothing is to come by itself."""
+        return earliest(self._vote.deadline, self._register_at, self._removal_deadline)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether `remove` was called."""
+        return self._removal is not Removal.NOT_ASKED
+
+    @property
+    def _has_left(self) -> bool:
+        return self._removal is Removal.DONE
+
+    def wants_packets(self, index: int) -> bool:
+        """Whether `transmit` would read packets of this channel's interface; while not, do not poll it."""
+        channels = self.channels
+        return not channels.all_are_stopped and channels[index].may_transmit and not self.is_leaving
+
+    # From the network stack
+
+    def netdev_registered(self, index: int, device: NetDevice, now: Instant) -> None:
+        """The interface that RegisterNetdev asked for exists, and is down."""
+        self.channels.registered(self.channels[index], device)
+
+    def interface_changed(self, index: int, is_up: bool, now: Instant) -> None:
+        """The interface went up or down: OPEN or CLOSE."""
+        channel = self.channels[index]
+        if not self.channels.interface_changed(channel, is_up) or self.is_leaving:
+            return
+        if is_up and channel.is_remote_open:
+            self._send_open(channel, now)
+        elif not is_up:
+            self._send_close(channel, now)
+            assert channel.device is not None
+            self._transmit_ring.discard_from(channel.device, channel.transmitted)
+
+    def mtu_changed(self, index: int, mtu: int) -> None:
+        """The interface's MTU: longer packets are not sent."""
+        self.channels[index].mtu = mtu
+
+    def transmit(self, waiting: Iterable[int], now: Instant, budget: int = 32) -> int:
+        """Read packets of the interfaces that have some, each in turn; how many.
+
+        Args:
+            waiting: channels whose interfaces have packets. Those that may not transmit are passed over.
+            budget: how many packets at most, of all interfaces together.
+        """
+        self._transmit_ring.place_waiting_commands()
+        left = total = 0 if self.is_leaving else min(budget, self._transmit_ring.free)
+        turn = self.channels.in_turn(waiting)
+        while turn and left:
+            share = -(-left // len(turn))
+            unserved, turn = turn, []
+            for channel in unserved:
+                asked = min(share, left)
+                filled = self._transmit_ring.fill_from(channel, asked)
+                self.channels.was_served(channel)
+                left -= filled
+                if filled == asked:  # it may have more
+                    turn.append(channel)
+                if not left:
+                    break
+        if total != left:
+            self._push(now)
+        return total - left
+
+    # To the modem
+
+    def _send_open(self, channel: Channel, now: Instant) -> None:
+        channel.is_open_queued = True
+        self._transmit_ring.queue_command(Frame(Command.OPEN, channel.index))
+        self._push(now)
+
+    def _send_close(self, channel: Channel, now: Instant) -> None:
+        self.channels.stop(channel)
+        if channel.is_open_queued:
+            channel.is_open_queued = channel.is_open = False
+            self._transmit_ring.queue_command(Frame(Command.CLOSE, channel.index))
+            self._push(now)
+
+    def _push(self, now: Instant) -> None:
+        """Something new may be in the ring: send it, or ask for power first."""
+        ring = self._transmit_ring
+        ring.place_waiting_commands()
+        if not ring.free:
+            self.channels.stop_all()
+        if ring.pending and self._vote.request(now):
+            self._submit()
+
+    def _submit(self) -> None:
+        """Hand what is pending to the modem: there is power."""
+        self._open_transmit_pipe()
+        if not self._transmit_ring.pending:
+            return
+        self._vote.busy()
+        commands = self._transmit_ring.submit_pending()
+        self._tx.publish()
+        self._outbox.append(RingDoorbell(Pipe.TX))
+        for command in commands:
+            channel = self.channels[command.channel]
+            if command.command is Command.OPEN and channel.is_open_queued and not channel.is_open:
+                self.channels.start(channel)
+
+    def _open_transmit_pipe(self) -> None:
+        if not self._tx.is_open:
+            self._tx.open()
+
+    def _transmitted(self, now: Instant) -> None:
+        """The modem may be done with some of our slots."""
+        if not self._tx.is_open or not self._transmit_ring.reap():
+            return
+        self._space_freed()
+        self._push(now)
+        if self._transmit_ring.is_empty:
+            self._vote.idle(now)
+        if self._removal is Removal.CLOSING:
+            self._continue_removal(now)
+
+    def _space_freed(self) -> None:
+        """There may be free slots: commands that wait for one come first."""
+        self._transmit_ring.place_waiting_commands()
+        if self._transmit_ring.free:
+            self.channels.wake_all()
+
+    # From the modem
+
+    def doorbell_rang(self, pipe: Pipe, now: Instant) -> None:
+        """The modem is done with entries of a pipe: sent ones of TX, filled ones of RX."""
+        if pipe is Pipe.TX:
+            self._transmitted(now)
+        elif self._rx.is_open:
+            self._received(now)
+
+    def _received(self, now: Instant) -> None:
+        for arrival in self._receive_ring.drain_to(self.channels.active_devices, self.channels.received):
+            if isinstance(arrival, Rejected):
+                self._count_rejected(arrival)
+            elif arrival.command is Command.CLOSE:
+                self.channels.remote_closed(self.channels[arrival.channel])
+            else:
+                self._remote_opened(arrival, now)
+        if self._rx.publish():
+            self._outbox.append(RingDoorbell(Pipe.RX))
+
+    def _remote_opened(self, frame: Frame, now: Instant) -> None:
+        """The modem announces a channel. That is not answered; our own OPEN goes with the interface."""
+        channel = self.channels[frame.channel]
+        answer = self.channels.remote_opened(channel, self._power_up_count)
+        if answer is Answer.REGISTER and not self.is_leaving:
+            # As the kernel's work item: once this batch of frames is handled.
+            self._register_at = now
+        elif answer is Answer.OPEN and not self.is_leaving:
+            self._send_open(channel, now)
+        if frame.command is Command.OPEN_NO_A2_PC:
+            self._act_on(self._vote.power_control_ended(now), now)
+
+    def _count_rejected(self, rejected: Rejected) -> None:
+        channel = rejected.channel
+        counters = self.unassigned if channel is None else self.channels[channel].received
+        counters.drop(rejected.reason)
+        severity, event = _REJECTION_LOGS[rejected.reason]
+        self._log(severity, event, rejected.header_word.to_bytes(8, "little").hex())
+
+    # Power
+
+    def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
+        """A line of the modem's moved, or may have: `edge_count` is what its word says now."""
+        if self._has_left:
+            return
+        if line is Line.MODEM_ACK:
+            self._act_on(self._vote.ack_changed(edge_count, now), now)
+            return
+        assert line is Line.MODEM_POWER, f"{line} is ours"
+        change = self._modem_power.changed(edge_count)
+        if change is not PowerChange.NONE:
+            self._log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, int(self._modem_power.is_up))
+        if change is PowerChange.FLICKERED:
+            self._modem_power.acknowledge()
+            self._modem_power.acknowledge()
+        if change in (PowerChange.FELL, PowerChange.CYCLED):
+            self._power_down(now)
+        if change in (PowerChange.ROSE, PowerChange.CYCLED) and not self._has_left:
+            self._power_up(now)
+
+    def _power_up(self, now: Instant) -> None:
+        self._power_up_count += 1
+        self._receive_ring.open()
+        self._rx.publish()
+        self._outbox.append(RingDoorbell(Pipe.RX))
+        self._modem_power.acknowledge()
+        self._act_on(self._vote.modem_rose(now), now)
+        self._push(now)  # commands that it did not take when it was away
+
+    def _power_down(self, now: Instant) -> None:
+        if self._tx.is_open:
+            self._transmit_ring.reap()  # what arrived did arrive
+        self._release_pipes()
+        self._modem_power.acknowledge()
+        self._act_on(self._vote.modem_fell(now), now)
+        if self._removal is Removal.WAITING_FOR_MODEM:
+            self._finish_removal()
+
+    def _release_pipes(self) -> None:
+        for pipe in (self._tx, self._rx):
+            if pipe.is_open:
+                pipe.terminate()
+                pipe.close()
+
+    def handle_timeout(self, now: Instant) -> None:
+        """A deadline has passed; early calls do no harm."""
+        if self._register_at is not None and now >= self._register_at:
+            self._register_at = None
+            self.channels.ask_to_register()
+        self._act_on(self._vote.handle_timeout(now), now)
+        if self._removal_deadline is not None and now >= self._removal_deadline:
+            self._removal_timed_out(now)
+
+    def _act_on(self, event: VoteEvent, now: Instant) -> None:
+        match event:
+            case VoteEvent.WOKE:
+                self._woke(now)
+            case VoteEvent.FAILED:
+                self._give_up(self._transmit_ring.take_pending(), DropReason.RESUME_FAILED)
+                self._resume_failed(now)
+            case VoteEvent.LOST:
+                self._give_up(self._transmit_ring.take_submitted(), DropReason.LOST_IN_FLIGHT)
+                self._push(now)  # commands are sent again
+            case VoteEvent.RETRY:
+                self._space_freed()
+                self._push(now)
+            case VoteEvent.NOTHING:
+                pass
+
+    def _woke(self, now: Instant) -> None:
+        self._open_transmit_pipe()
+        if packet_count := self._transmit_ring.pending_packets:
+            self._log(Severity.DEBUG, LogEvent.SENDING_DEFERRED, packet_count)
+        self._submit()
+        if self._removal is Removal.WAKING:
+            self._close_interfaces(now)
+
+    def _resume_failed(self, now: Instant) -> None:
+        if self._removal is Removal.WAKING:
+            self._drop_vote(now)
+        elif self._transmit_ring.has_waiting_commands:
+            self._vote.retry_later(now)
+
+    def _give_up(self, leftovers: Leftovers, reason: DropReason) -> None:
+        """Packets are lost and counted; commands never are."""
+        event = LogEvent.POWER_LOST if reason is DropReason.LOST_IN_FLIGHT else LogEvent.RESUME_TIMED_OUT
+        self._log(Severity.WARNING, event, len(leftovers.packets))
+        for index, length in leftovers.packets:
+            self.channels[index].transmitted.take_back(length, reason)
+        self._transmit_ring.return_commands(leftovers.commands)
+        self.channels.wake_all()
+
+    # Removal
+
+    def remove(self, now: Instant) -> None:
+        """Let go of everything in order: CLOSEs, interfaces, vote, power. `Removed` is the last action."""
+        assert not self.is_leaving, "asked for once"
+        self._removal = Removal.WAKING
+        self._register_at = None
+        # The driver core wakes a device before it takes its driver away.
+        if self._vote.request(now):
+            self._close_interfaces(now)
+
+    def _close_interfaces(self, now: Instant) -> None:
+        self._removal = Removal.CLOSING
+        self._removal_deadline = now + self._options.remote_timeout_ns
+        for channel in self.channels:
+            if channel.is_up:
+                self._send_close(channel, now)
+        self._continue_removal(now)
+
+    def _continue_removal(self, now: Instant) -> None:
+        if not self._transmit_ring.has_waiting_commands:
+            self._drop_vote(now)
+
+    def _drop_vote(self, now: Instant) -> None:
+        self.channels.unregister_all()
+        self._vote.drop(now)
+        self._removal = Removal.WAITING_FOR_MODEM
+        self._removal_deadline = now + self._options.remote_timeout_ns
+        if not self._rx.is_open:
+            self._finish_removal()
+
+    def _removal_timed_out(self, now: Instant) -> None:
+        if self._removal is Removal.CLOSING:
+            self._drop_vote(now)
+            return
+        self._log(Severity.ERROR, LogEvent.REMOVE_TIMED_OUT)
+        self._finish_removal()
+
+    def _finish_removal(self) -> None:
+        self._release_pipes()
+        self._removal = Removal.DONE
+        self._removal_deadline = None
+        self._outbox.append(Removed())
+
+    # Saying
+
+    def status(self, now: Instant) -> dict[str, object]:
+        """For JSON: power, and each channel that has an interface."""
+        statistics = self._vote.statistics
+        return {
+            "power": {
+                "vote": self._vote.state.name.lower(),
+                "modem_up": self._modem_power.is_up,
+                "votes": statistics.vote_count,
+                "acks": statistics.ack_count,
+                "wakeups": statistics.wakeup_count,
+                "failed_resumes": statistics.failed_resume_count,
+                "power_losses": statistics.power_loss_count,
+                "suspended_ms": self._vote.suspended_ns(now) // MILLISECOND,
+            },
+            "channels": {
+                str(channel.index): channel.as_dict()
+                for channel in self.channels
+                if channel.device is not None
+            },
+            "unassigned": self.unassigned.as_dict(),
+        }
+
+    def _log(self, severity: Severity, event: LogEvent, detail: int | str = "") -> None:
+        self._outbox.append(Log(severity, event, detail))

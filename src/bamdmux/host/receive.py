@@ -1,0 +1,112 @@
+"""The receive ring: frames from the modem, each into its interface, each buffer straight back to the modem.
+
+A buffer is copied to private memory once, before anything looks at it: the modem can write to shared memory
+at any time, and what was checked must be what is delivered. DATA goes to its interface here; everything else
+is given to the driver, in its place in the order.
+
+Sources: bam_dmux_rx_callback(), bam_dmux_cmd_data() and bam_dmux_skb_queue_rx() of
+drivers/net/wwan/qcom_bam_dmux.c in Linux 6.1.
+
+It opens no channel and rings no doorbell.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bamdmux.bam.pipe import PipeOwner
+from bamdmux.counters import Counters, DropReason
+from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
+from bamdmux.wire.dmux import (
+    CHANNEL_COUNT,
+    CHANNEL_SHIFT,
+    HEADER_BYTES,
+    HEADER_WORD,
+    NOT_DATA,
+    Frame,
+    classify,
+    decode_frame,
+)
+
+_PACKET_INFORMATION: Final = struct.Struct("<I")
+_WRITE_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
+
+# What is wrong with the length of DATA: the kernel's driver looks for the interface first.
+_WRONG_LENGTH: Final = {DropReason.TOO_LONG, DropReason.TRUNCATED, DropReason.EMPTY}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A frame that went no further. ``channel`` is that of its header, None if it names none."""
+
+    reason: DropReason
+    channel: int | None
+    header_word: int
+
+
+class ReceiveRing:
+    """The slots of the RX pipe."""
+
+    def __init__(self, pipe: PipeOwner) -> None:
+        self._pipe = pipe
+        self._slot_bytes = pipe.layout.slot_bytes
+        self._slots = [pipe.slot(index) for index in range(pipe.layout.slot_count)]
+        self._private = memoryview(bytearray(self._slot_bytes))
+
+    def open(self) -> None:
+        """Take the pipe into use and queue every buffer. Publish the pipe afterwards."""
+        self._pipe.open()
+        for slot_index in range(len(self._slots)):
+            self._pipe.submit(slot_index, self._slot_bytes)
+
+    def drain_to(
+        self, devices: Sequence[NetDevice | None], counters: Sequence[Counters]
+    ) -> Iterator[Frame | Rejected]:
+        """Deliver what has arrived; yield what is no DATA or cannot be delivered.
+
+        Each buffer is queued again once its frame was dealt with, the yielded ones when the iterator goes on.
+        Publish the pipe afterwards.
+
+        Args:
+            devices: for each channel its interface, None while it is down or not there.
+            counters: for each channel.
+        """
+        private, slots, pipe = self._private, self._slots, self._pipe
+        read_word, write_information = HEADER_WORD.unpack_from, _PACKET_INFORMATION.pack_into
+        max_packet_bytes = self._slot_bytes - HEADER_BYTES
+        for _ in range(pipe.completed()):  # at most the ring, however much arrives meanwhile
+            slot_index, transfer_bytes = pipe.reap()
+            if transfer_bytes < HEADER_BYTES:
+                yield _reject_fragment(transfer_bytes)
+                pipe.submit(slot_index, self._slot_bytes)
+                continue
+            private[:transfer_bytes] = slots[slot_index][:transfer_bytes]
+            (word,) = read_word(private)
+            verdict = classify(word, transfer_bytes, max_packet_bytes)
+            channel = word >> CHANNEL_SHIFT & CHANNEL_COUNT - 1
+            device = devices[channel]
+            if verdict > 0 and device is not None:
+                write_information(private, _WRITE_OFFSET, packet_information(private[HEADER_BYTES]))
+                if device.write(private[_WRITE_OFFSET : HEADER_BYTES + verdict]):
+                    counters[channel].packet_count += 1
+                    counters[channel].byte_count += verdict
+                else:
+                    counters[channel].drop(DropReason.DEVICE_REFUSED)
+            elif verdict == NOT_DATA:
+                yield decode_frame(private[:transfer_bytes])
+            else:
+                yield _reject(verdict, word, channel, is_active=device is not None)
+            pipe.submit(slot_index, self._slot_bytes)
+
+
+def _reject_fragment(transfer_bytes: int) -> Rejected:
+    # Differs: the kernel does not know how much was written, and reads what an earlier frame left behind.
+    return Rejected(DropReason.OVERRUN if transfer_bytes < 0 else DropReason.TRUNCATED, None, 0)
+
+
+def _reject(verdict: int, word: int, channel: int, is_active: bool) -> Rejected:
+    if verdict > 0 or (verdict in _WRONG_LENGTH and not is_active):
+        return Rejected(DropReason.INACTIVE_CHANNEL, channel, word)
+    names_channel = verdict in _WRONG_LENGTH or verdict == DropReason.UNSUPPORTED_COMMAND
+    return Rejected(DropReason(verdict), channel if names_channel else None, word)

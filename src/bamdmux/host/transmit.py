@@ -1,0 +1,231 @@
+"""The transmit ring: packets wait in slots for power, are handed to the BAM in order, and come back.
+
+    oldest                                                   next
+      | submitted: the modem's until it has passed them | pending: wait for power | free ...
+
+A packet is read from its interface straight into a slot, behind the place of the header. Slots are used in
+turn, so the order of the ring is the order of the packets, across its end and across a wake-up.
+
+Sources: bam_dmux_tx_queue(), bam_dmux_tx_prepare_skb(), bam_dmux_tx_wakeup_work() and bam_dmux_tx_done() of
+drivers/net/wwan/qcom_bam_dmux.c in Linux 6.1.
+
+It decides neither who may transmit nor when there is power; it rings no doorbell.
+"""
+
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from bamdmux.bam.pipe import PipeOwner
+from bamdmux.counters import Counters, DropReason
+from bamdmux.host.channels import Channel
+from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
+from bamdmux.wire.dmux import (
+    CHANNEL_SHIFT,
+    HEADER_BYTES,
+    HEADER_WORD,
+    LENGTH_SHIFT,
+    MAGIC,
+    MAX_PACKET_BYTES,
+    PAD_SHIFT,
+    WORD_BYTES,
+    Command,
+    Frame,
+    encode_frame,
+)
+
+_PADDING: Final = struct.Struct("<I")
+# Where packet information goes, so that the packet itself comes to lie behind the header.
+_READ_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
+
+# More than any interface queues; at this bound we would be discarding new packets, not old ones.
+DISCARD_LIMIT: Final = 4096
+
+
+@dataclass(slots=True)
+class Leftovers:
+    """What was in the ring when it was emptied."""
+
+    commands: list[Frame] = field(default_factory=list)
+    packets: list[tuple[int, int]] = field(default_factory=list)  # channel and length of each
+
+
+class TransmitRing:
+    """The slots of the TX pipe."""
+
+    def __init__(self, pipe: PipeOwner) -> None:
+        self._pipe = pipe
+        self._size = pipe.layout.slot_count
+        self._slots = [pipe.slot(index) for index in range(self._size)]
+        read_end = min(HEADER_BYTES + MAX_PACKET_BYTES, pipe.layout.slot_bytes - WORD_BYTES)
+        self._read_views = [slot[_READ_OFFSET:read_end] for slot in self._slots]
+        self._channels = [0] * self._size
+        self._packet_bytes = [0] * self._size
+        self._frame_bytes = [0] * self._size
+        self._commands: list[Frame | None] = [None] * self._size
+        self._oldest = 0
+        self._submitted = 0
+        self._pending = 0
+        self._waiting: deque[Frame] = deque()  # commands that found no slot: at most two for each channel
+
+    @property
+    def free(self) -> int:
+        return self._size - self._submitted - self._pending
+
+    @property
+    def is_empty(self) -> bool:
+        return self._submitted == 0 == self._pending
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    @property
+    def pending_packets(self) -> int:
+        """Pending slots that hold no command."""
+        first = self._oldest + self._submitted
+        return sum(self._commands[(first + i) % self._size] is None for i in range(self._pending))
+
+    @property
+    def has_waiting_commands(self) -> bool:
+        return bool(self._waiting)
+
+    # In
+
+    def fill_from(self, channel: Channel, budget: int) -> int:
+        """Read packets of the channel's interface into free slots, at most `budget`; how many were filled.
+
+        Fewer than `budget` means that the interface has run dry, or that some packets were refused.
+        """
+        assert channel.device is not None
+        counters, mtu = channel.transmitted, channel.mtu
+        read_into, read_views, slots = channel.device.read_into, self._read_views, self._slots
+        channels, size = self._channels, self._size
+        packet_bytes, frame_bytes = self._packet_bytes, self._frame_bytes
+        write_header, write_padding = HEADER_WORD.pack_into, _PADDING.pack_into
+        channel_index = channel.index
+        header_base = MAGIC | channel_index << CHANNEL_SHIFT
+        index = (self._oldest + self._submitted + self._pending) % size
+        limit = min(budget, self.free)
+        filled = byte_count = 0
+        while filled < limit:
+            length = read_into(read_views[index]) - PACKET_INFORMATION_BYTES
+            if length <= 0:
+                break
+            slot = slots[index]
+            if slot[_READ_OFFSET] & TRUNCATED_FLAG:
+                counters.drop(DropReason.TRUNCATED_BY_DEVICE)
+                limit -= 1  # so that a flood of them cannot hold us
+                continue
+            if length > mtu:  # Differs: the kernel sends what its interface would not have let pass
+                counters.drop(DropReason.LONGER_THAN_MTU)
+                limit -= 1
+                continue
+            # bam_dmux_tx_prepare_skb(): a packet that is aligned already is padded by a whole word.
+            pad = WORD_BYTES - length % WORD_BYTES
+            write_header(slot, 0, header_base | pad << PAD_SHIFT | length << LENGTH_SHIFT)
+            write_padding(slot, HEADER_BYTES + length, 0)
+            channels[index] = channel_index
+            packet_bytes[index] = length
+            frame_bytes[index] = HEADER_BYTES + length + pad
+            byte_count += length
+            filled += 1
+            index += 1
+            if index == size:
+                index = 0
+        self._pending += filled
+        counters.packet_count += filled
+        counters.byte_count += byte_count
+        return filled
+
+    def queue_command(self, frame: Frame) -> None:
+        """Queue a command behind what is there already; without a free slot it waits for one.
+
+        An OPEN that still waits and the CLOSE that follows cancel each other: the modem heard of neither.
+        """
+        opening = Frame(Command.OPEN, frame.channel)
+        if frame.command is Command.CLOSE and opening in self._waiting:
+            self._waiting.remove(opening)
+            return
+        self._waiting.append(frame)
+        self.place_waiting_commands()
+
+    def place_waiting_commands(self) -> None:
+        """Give waiting commands the slots that are free, before any packet."""
+        while self._waiting and self.free:
+            frame = self._waiting.popleft()
+            encoded = encode_frame(frame)
+            index = (self._oldest + self._submitted + self._pending) % self._size
+            self._slots[index][: len(encoded)] = encoded
+            self._channels[index] = frame.channel
+            self._frame_bytes[index] = len(encoded)
+            self._commands[index] = frame
+            self._pending += 1
+
+    # Out
+
+    def submit_pending(self) -> list[Frame]:
+        """Hand all pending slots to the pipe, in order; the commands among them. Publish it afterwards."""
+        submit, frame_bytes, commands, size = self._pipe.submit, self._frame_bytes, self._commands, self._size
+        sent = []
+        index = (self._oldest + self._submitted) % size
+        for _ in range(self._pending):
+            submit(index, frame_bytes[index])
+            if (command := commands[index]) is not None:
+                sent.append(command)
+            index += 1
+            if index == size:
+                index = 0
+        self._submitted += self._pending
+        self._pending = 0
+        return sent
+
+    # Back
+
+    def reap(self) -> int:
+        """Take back the slots that the modem is done with; how many."""
+        count = self._pipe.completed()
+        self._pipe.retire(count)
+        for _ in range(count):
+            self._commands[self._oldest] = None
+            self._oldest = (self._oldest + 1) % self._size
+        self._submitted -= count
+        return count
+
+    def take_submitted(self) -> Leftovers:
+        """The pipe was terminated: its slots are ours again, and what was in them did not arrive."""
+        leftovers = self._take(self._submitted)
+        self._submitted = 0
+        return leftovers
+
+    def take_pending(self) -> Leftovers:
+        """Give up what waits for power."""
+        assert self._submitted == 0, "pending slots are behind the submitted ones"
+        leftovers = self._take(self._pending)
+        self._pending = 0
+        return leftovers
+
+    def _take(self, count: int) -> Leftovers:
+        leftovers = Leftovers()
+        for _ in range(count):
+            index = self._oldest
+            if (command := self._commands[index]) is not None:
+                leftovers.commands.append(command)
+                self._commands[index] = None
+            else:
+                leftovers.packets.append((self._channels[index], self._packet_bytes[index]))
+            self._oldest = (index + 1) % self._size
+        return leftovers
+
+    def return_commands(self, commands: list[Frame]) -> None:
+        """Commands never get lost: these come first when there is power again."""
+        self._waiting.extendleft(reversed(commands))
+
+    def discard_from(self, device: NetDevice, counters: Counters) -> None:
+        """Throw away what an interface that went down still had queued."""
+        scratch = memoryview(bytearray(PACKET_INFORMATION_BYTES + MAX_PACKET_BYTES))
+        for _ in range(DISCARD_LIMIT):
+            if not device.read_into(scratch):
+                return
+            counters.drop(DropReason.INTERFACE_DOWN)

@@ -1,0 +1,165 @@
+"""The control socket: one JSON object a line in, one JSON object a line out.
+
+    {"command": "status"}  ->  {"ok": true, "result": {...}}
+                               {"ok": false, "error": "unknown command stat; known: status"}
+
+The server lives in the loop of a running link and never waits for a client; a client that sends no whole
+line, or does not read its answers, is dropped. The client is a blocking function for programs.
+"""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from bamdmux.errors import BamDmuxError, MachineError, UsageError
+from bamdmux.live.loop import Loop
+from bamdmux.timing import Instant
+
+# A request says what to do, not what to store; an answer is a status of a few kilobytes.
+MAX_REQUEST_BYTES: Final = 64 * 1024
+# Together with the socket's own buffer: a client that lets more answers pile up is gone.
+MAX_UNREAD_BYTES: Final = 1024 * 1024
+MAX_CLIENTS: Final = 32
+CLIENT_TIMEOUT_SECONDS: Final = 5.0
+
+Handler = Callable[[Mapping[str, Any], Instant], object]
+
+
+class ControlServer:
+    """Answers requests on a Unix socket.
+
+    Args:
+        path: where the socket is made; its folder must exist.
+        handlers: for each command a function of the request and the time; its result must be JSON.
+    """
+
+    def __init__(self, path: Path, loop: Loop, handlers: Mapping[str, Handler]) -> None:
+        self.path = path
+        self._loop = loop
+        self._handlers = handlers
+        self._clients: dict[int, _Client] = {}
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._listener.bind(os.fspath(path))
+        except OSError as error:
+            self._listener.close()
+            reason = "path too long" if "too long" in str(error) else error.strerror
+            raise MachineError(f"cannot listen on {path}: {reason}; choose another path") from error
+        self._listener.setblocking(False)
+        self._listener.listen(MAX_CLIENTS)
+        loop.watch(self._listener.fileno(), self._accept)
+
+    def _accept(self, now: Instant) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            connection, _ = self._listener.accept()
+            if len(self._clients) >= MAX_CLIENTS:
+                connection.close()
+                return
+            connection.setblocking(False)
+            client = _Client(connection)
+            descriptor = connection.fileno()
+            self._clients[descriptor] = client
+            self._loop.watch(descriptor, lambda now: self._serve(descriptor, now))
+
+    def _serve(self, descriptor: int, now: Instant) -> None:
+        client = self._clients[descriptor]
+        for line in client.read_lines():
+            client.answer(self._handle(line, now))
+        if client.is_over:
+            self._drop(descriptor)
+
+    def _handle(self, line: bytes, now: Instant) -> dict[str, object]:
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise UsageError("a request is a JSON object")
+            name = request.get("command")
+            handler = self._handlers.get(name) if isinstance(name, str) else None
+            if handler is None:
+                raise UsageError(f"unknown command {name}; known: {', '.join(sorted(self._handlers))}")
+            return {"ok": True, "result": handler(request, now)}
+        except (ValueError, RecursionError):
+            return {"ok": False, "error": "a request is one line of JSON"}
+        except BamDmuxError as error:
+            return {"ok": False, "error": str(error)}
+
+    def _drop(self, descriptor: int) -> None:
+        self._loop.forget(descriptor)
+        self._clients.pop(descriptor).connection.close()
+
+    def close(self) -> None:
+        """Stop answering, and remove the socket."""
+        for descriptor in list(self._clients):
+            self._drop(descriptor)
+        self._loop.forget(self._listener.fileno())
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
+
+
+class _Client:
+    """One connection and the half of a line that it has sent so far."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.is_over = False
+        self._received = b""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_UNREAD_BYTES)
+
+    def read_lines(self) -> list[bytes]:
+        try:
+            data = self.connection.recv(MAX_REQUEST_BYTES)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            data = b""
+        *lines, self._received = (self._received + data).split(b"\n")
+        if not data or len(self._received) > MAX_REQUEST_BYTES:
+            self.is_over = True
+        return lines
+
+    def answer(self, answer: dict[str, object]) -> None:
+        data = json.dumps(answer).encode() + b"\n"
+        try:
+            if self.connection.send(data) == len(data):
+                return
+        except (BlockingIOError, ConnectionError):
+            pass
+        self.is_over = True  # it does not read; half an answer is none
+
+
+def request(path: Path, command: str, **arguments: object) -> Any:
+    """Ask a running link; what it answers.
+
+    Raises:
+        MachineError: nobody listens there, or it is no control socket.
+        UsageError: it does not know the command, or not these arguments.
+    """
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise MachineError(f"{path} is no socket; `bamdmux run` names its own in BAMDMUX_CTL")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(CLIENT_TIMEOUT_SECONDS)
+            connection.connect(os.fspath(path))
+            connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                line = answers.readline()
+    except TimeoutError as error:
+        raise MachineError(f"{path} does not answer; is its process stopped?") from error
+    except OSError as error:
+        reason = (
+            "nobody listens there" if isinstance(error, ConnectionError) else error.strerror or str(error)
+        )
+        raise MachineError(f"cannot ask {path}: {reason}; is `bamdmux run` still running?") from error
+    try:
+        answer = json.loads(line)
+        if answer["ok"]:
+            return answer["result"]
+        text = str(answer["error"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise MachineError(f"{path} gave no answer of ours; is it a control socket of bamdmux?") from error
+    raise UsageError(text)

@@ -1,0 +1,213 @@
+"""The host's half of a live link: the HostDriver, its TUNs in their namespace, and what it asks to be done.
+
+    TUN readable ------> driver.transmit ----> ring -> far side's doorbell
+    link went up/down -> driver.interface_changed
+    far side's bell ---> driver.doorbell_rang -> TUN
+
+Which TUNs are watched follows from what the driver wants, anew after each batch: one that is down, detached
+or stopped must not wake us, for its packets would stay readable.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, Protocol
+
+from bamdmux.actions import (
+    Action,
+    AttachNetdev,
+    DetachNetdev,
+    Line,
+    Log,
+    Pipe,
+    RegisterNetdev,
+    Removed,
+    RingDoorbell,
+    SetLine,
+    UnregisterNetdev,
+)
+from bamdmux.bam.lines import LineReader, LineWriter
+from bamdmux.bam.memory import LinkLayout
+from bamdmux.bam.pipe import PipeOwner
+from bamdmux.host.driver import HostDriver
+from bamdmux.live.addresses import Netlink, restore_link_local
+from bamdmux.live.links import LinkChange, LinkMonitor
+from bamdmux.live.loop import Loop
+from bamdmux.live.namespaces import NetworkNamespace
+from bamdmux.live.tun import PERMANENT_ADDRESS_BYTES, Tun, close_all
+from bamdmux.timing import Instant
+from bamdmux.wire.dmux import MAX_PACKET_BYTES
+
+LOG: Final = logging.getLogger("bamdmux.host")
+
+# Packets read before anything else gets a turn: a full ring of the default size, several times over when it
+# is emptied meanwhile.
+TRANSMIT_BUDGET: Final = 128
+
+MIN_IPV6_MTU: Final = 1280  # RFC 8200 section 5; below it the kernel takes IPv6 off an interface
+
+
+class FarSide(Protocol):
+    """The other half, as far as we may know it: the other machine itself, or what wakes its process."""
+
+    def line_changed(self, line: Line, edge_count: int, now: Instant) -> None: ...
+
+    def doorbell_rang(self, pipe: Pipe, now: Instant) -> None: ...
+
+
+class HostSide:
+    """HostDriver and its interfaces.
+
+    Args:
+        namespace: where the interfaces wwanN are made.
+    """
+
+    def __init__(
+        self, memory: memoryview, layout: LinkLayout, namespace: NetworkNamespace, loop: Loop
+    ) -> None:
+        self.driver = HostDriver(PipeOwner(memory, layout.tx), PipeOwner(memory, layout.rx))
+        self.far: FarSide  # set by whoever joins the two halves
+        self.tuns: dict[int, Tun] = {}
+        self.is_removed = False
+        self._removed: list[Tun] = []  # to be closed when all actions are done
+        self._namespace = namespace
+        self._loop = loop
+        self._writers: Mapping[Line, LineWriter] = {
+            line: LineWriter(memory, layout, line) for line in (Line.HOST_VOTE, Line.HOST_ACK)
+        }
+        self._readers = {
+            line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
+        }
+        self._waiting: list[int] = []  # channels whose TUN is readable
+        self._identified: set[int] = set()  # indexes of the interfaces that have been up
+        self._monitor = LinkMonitor(namespace)
+        loop.watch(self._monitor.fileno(), self._links_changed)
+
+    def start(self, now: Instant) -> None:
+        """Probe: the link may be in any state."""
+        power, ack = self._readers[Line.MODEM_POWER], self._readers[Line.MODEM_ACK]
+        self.driver.probe(power.edge_count, ack.edge_count, now)
+
+    # From the network stack
+
+    def _tun_readable(self, channel: int, now: Instant) -> None:
+        self._waiting.append(channel)
+
+    def transmit(self, now: Instant) -> None:
+        """Give the driver the packets of the TUNs that were found readable."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self.driver.transmit(waiting, now, TRANSMIT_BUDGET)
+
+    def _links_changed(self, now: Instant) -> None:
+        channels = {tun.index: channel for channel, tun in self.tuns.items()}
+        for change in self._monitor.read_changes():
+            channel = channels.get(change.index)
+            if channel is not None:
+                self._link_changed(channel, change, now)
+
+    def _link_changed(self, channel: int, change: LinkChange, now: Instant) -> None:
+        tun, mtu_before = self.tuns[channel], self.driver.channels[channel].mtu
+        mtu = change.mtu
+        if mtu > MAX_PACKET_BYTES:  # a TUN takes any
+            LOG.warning("= MTU %d of %s exceeds %d, set back", mtu, tun.name, MAX_PACKET_BYTES)
+            mtu = MAX_PACKET_BYTES
+            self._namespace.run(lambda: _set_mtu(tun.index, mtu))
+        is_up = change.is_up and not change.gone
+        was_up = self.driver.channels[channel].is_up
+        self.driver.mtu_changed(channel, mtu)
+        self.driver.interface_changed(channel, is_up, now)
+        # ifdown takes the link-local address away, too small an MTU all of IPv6.
+        if is_up and (not was_up or mtu_before < MIN_IPV6_MTU <= mtu):
+            self._restore_identity(tun)
+
+    def _restore_identity(self, tun: Tun) -> None:
+        if tun.index not in self._identified:
+            self._identified.add(tun.index)  # the first time it has what whoever set it up gave it
+            return
+        address = tun.permanent_address
+        assert address is not None
+        self._namespace.run(lambda: restore_link_local(tun.index, address))
+
+    # What the driver wants done
+
+    def carry_out_actions(self, now: Instant) -> bool:
+        """Do what the driver asks for; whether there was anything."""
+        actions = self.driver.take_actions()
+        for action in actions:
+            self._carry_out(action, now)
+        if self._removed:
+            close_all(self._removed)  # together, for the kernel waits 16 ms at each
+            self._removed.clear()
+        return bool(actions)
+
+    def _carry_out(self, action: Action, now: Instant) -> None:
+        match action:
+            case RingDoorbell(pipe):
+                self.far.doorbell_rang(pipe, now)
+            case SetLine(line, level):
+                writer = self._writers[line]
+                if writer.set(level):
+                    self.far.line_changed(line, writer.edge_count, now)
+            case Log():
+                if LOG.isEnabledFor(action.severity):
+                    LOG.log(action.severity, action.message)
+            case RegisterNetdev(channel):
+                self._register(channel, now)
+            case UnregisterNetdev(channel):
+                self._unregister(channel)
+            case AttachNetdev(channel):
+                self.tuns[channel].set_carrier(True)
+            case DetachNetdev(channel):
+                self.tuns[channel].set_carrier(False)
+            case Removed():
+                self.is_removed = True
+            case _:
+                pass  # the queues' state is read from the driver, in `arm`
+
+    def _register(self, channel: int, now: Instant) -> None:
+        address = random_permanent_address()
+        tun = self._namespace.run(partial(Tun.create, f"wwan{channel}", permanent_address=address))
+        self.tuns[channel] = tun
+        self.driver.netdev_registered(channel, tun, now)
+
+    def _unregister(self, channel: int) -> None:
+        tun = self.tuns.pop(channel)
+        self._loop.forget(tun.fileno())
+        self._removed.append(tun)
+
+    def arm(self) -> None:
+        """Watch the TUNs whose packets are welcome, and no others."""
+        for channel, tun in self.tuns.items():
+            descriptor = tun.fileno()
+            if not self.driver.wants_packets(channel):
+                self._loop.forget(descriptor)
+            elif not self._loop.is_watching(descriptor):
+                self._loop.watch(descriptor, partial(self._tun_readable, channel))
+
+    def status(self, now: Instant) -> dict[str, object]:
+        """The driver's, and what the kernel dropped before the driver saw it."""
+        dropped = {tun.name: tun.dropped_by_kernel() for tun in self.tuns.values()}
+        return {**self.driver.status(now), "dropped_by_kernel": dropped}
+
+    def close(self) -> None:
+        """Let go of the interfaces, even without an orderly removal."""
+        for tun in self.tuns.values():
+            self._loop.forget(tun.fileno())
+        close_all(list(self.tuns.values()))
+        self.tuns.clear()
+        self._loop.forget(self._monitor.fileno())
+        self._monitor.close()
+
+
+def random_permanent_address() -> bytes:
+    """Six bytes as eth_random_addr() of the kernel makes them: locally administered, no group."""
+    address = bytearray(os.urandom(PERMANENT_ADDRESS_BYTES))
+    address[0] = address[0] & 0xFE | 0x02
+    return bytes(address)
+
+
+def _set_mtu(index: int, mtu: int) -> None:
+    with Netlink() as netlink:
+        netlink.set_mtu(index, mtu)

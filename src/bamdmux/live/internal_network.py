@@ -1,0 +1,110 @@
+"""The network behind the modem, kind ``internal``: a namespace with a kernel of its own behind one TUN.
+
+    wwan0 ... modem  <- packets ->  pdn0 | the kernel's TCP, UDP, ICMP in its namespace | HTTP server
+
+The modem hands the packets of all bearers to `InternalNetwork.device` and takes the answers from it. In
+there live the gateways of the bearers: they answer pings, and `http_url` is what to download from. There is
+no way out: no forwarding, no name server.
+
+fe80::1 and the router advertisements are the modem's own affair: pdn0 has no link-local address, and so
+sends nothing on its own account.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from ipaddress import ip_interface, ip_network
+from types import TracebackType
+from typing import Final, Self
+
+from bamdmux.errors import MachineError
+from bamdmux.live.addresses import LOOPBACK_INDEX, Netlink, prepare_namespace
+from bamdmux.live.demo_server import PORT, DemoServer
+from bamdmux.live.namespaces import NetworkNamespace
+from bamdmux.live.tun import Tun
+from bamdmux.modem.network import Bearer
+
+DEVICE_NAME: Final = "pdn0"
+MTU: Final = 2040  # the longest packet that a TX buffer of 2052 bytes holds
+
+
+class InternalNetwork:
+    """The namespace, its interface and its server; made by `InternalNetwork.create`. Close it.
+
+    Attributes:
+        namespace: where the kernel's stack and the server live.
+        device: the modem's end of the link into it.
+        http_url: the server as the first bearer sees it, with a slash at the end.
+    """
+
+    def __init__(
+        self,
+        namespace: NetworkNamespace,
+        device: Tun,
+        server: DemoServer,
+        http_url: str,
+        resources: ExitStack,
+    ) -> None:
+        self.namespace = namespace
+        self.device = device
+        self.http_url = http_url
+        self._server = server
+        self._resources = resources
+
+    @property
+    def server_pid(self) -> int:
+        """The server's process, in the namespace: `nsenter --net --target PID` follows it there."""
+        return self._server.pid
+
+    @classmethod
+    def create(cls, bearers: Sequence[Bearer], *, mtu: int = MTU, http_port: int = PORT) -> Self:
+        """Make the network that these bearers reach; the server answers from now on.
+
+        Call it from a thread that lives as long as the network shall: see `DemoServer.start`.
+
+        Raises:
+            MachineError: this machine forbids it, or has no TUN for us.
+        """
+        assert bearers, "a network for nobody has no address"
+        with ExitStack() as resources:
+            namespace = resources.enter_context(NetworkNamespace.create())
+            device = resources.enter_context(namespace.run(lambda: _make_device(mtu)))
+            # First the server: it starts up while we go on.
+            server = resources.enter_context(DemoServer.start(namespace, http_port))
+            namespace.run(lambda: _configure(device.index, bearers))
+            port = "" if server.port == 80 else f":{server.port}"
+            url = f"http://{bearers[0].gateway4}{port}/"
+            return cls(namespace, device, server, url, resources.pop_all())
+
+    def close(self) -> None:
+        """Stop the server and remove the interface; the namespace ends with them."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _make_device(mtu: int) -> Tun:
+    prepare_namespace()
+    return Tun.create(DEVICE_NAME, mtu=mtu)
+
+
+def _configure(index: int, bearers: Sequence[Bearer]) -> None:
+    """Give the gateways their addresses, and route to the bearers; in a thread of the namespace."""
+    with Netlink() as netlink:
+        netlink.set_up(LOOPBACK_INDEX)
+        netlink.set_up(index)
+        for bearer in bearers:
+            # The network is a route of its own, so that the gateway need not lie in it.
+            netlink.add_address(index, ip_interface(bearer.gateway4))
+            network4 = ip_network((bearer.address4, bearer.prefix4_length), strict=False)
+            netlink.add_route(index, network4)
+            try:
+                netlink.add_address(index, ip_interface(bearer.gateway6))
+                netlink.add_route(index, bearer.prefix6)
+            except MachineError:
+                continue  # this kernel has no IPv6, or it is switched off: then wwan0 has none either

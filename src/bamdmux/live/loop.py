@@ -1,0 +1,69 @@
+"""The one place that waits: file descriptors with their callbacks, and a deadline.
+
+    loop.watch(tun.fileno(), packets_wait)
+    now = loop.wait(deadline)        # callbacks have run; now is one reading of the clock for all of them
+
+Machines never wait; whoever runs them asks each for its deadline, waits here, and feeds them. Nothing is
+polled: without a deadline and without news the process sleeps.
+"""
+
+import select
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from bamdmux.timing import SECOND, Instant
+
+Callback = Callable[[Instant], None]
+
+# How many descriptors one wait reports; the others come with the next.
+MAX_EVENTS: Final = 64
+
+
+def read_clock() -> Instant:
+    """Now, on the clock that all machines of this process share."""
+    return time.monotonic_ns()
+
+
+class Loop:
+    """Descriptors and what to call when they are readable."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callback] = {}
+
+    def watch(self, descriptor: int, callback: Callback) -> None:
+        """Call `callback` whenever the descriptor is readable, hung up, or in error."""
+        if descriptor in self._callbacks:
+            return
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._callbacks[descriptor] = callback
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching; call it before the descriptor is closed."""
+        if self._callbacks.pop(descriptor, None) is not None:
+            with suppress(FileNotFoundError):
+                self._epoll.unregister(descriptor)
+
+    def is_watching(self, descriptor: int) -> bool:
+        return descriptor in self._callbacks
+
+    def wait(self, deadline: Instant | None, now: Instant) -> Instant:
+        """Wait until the deadline at most, run the callbacks that are due, and return the time.
+
+        Args:
+            now: the caller's last reading of the clock.
+        """
+        # epoll counts milliseconds, and Python rounds up: late is only late.
+        timeout = -1.0 if deadline is None else max(0.0, (deadline - now) / SECOND)
+        events = self._epoll.poll(timeout, MAX_EVENTS)
+        now = read_clock()
+        for descriptor, _ in events:
+            callback = self._callbacks.get(descriptor)
+            if callback is not None:  # one before it may have taken it out
+                callback(now)
+        return now
+
+    def close(self) -> None:
+        self._epoll.close()

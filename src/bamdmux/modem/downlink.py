@@ -1,0 +1,175 @@
+"""To the host: packets of the network, and what the modem itself has to say, become frames in RX buffers.
+
+A packet is read straight into the buffer that the host has queued, behind the header; where the interface
+puts its packet information, the second half of the header comes:
+
+    magic | signal | command | packet information | packet
+    '-------- the header, 8 bytes ------------'
+
+Commands and router advertisements wait in a short queue until there are buffers, and go before packets. A
+packet that nobody is to get leaves its buffer to the next one. Frames carry no padding, as those of real
+firmware do not; protocol.md section 1.
+"""
+
+from collections import deque
+from typing import Final
+
+from bamdmux.actions import Action, Pipe, RingDoorbell
+from bamdmux.bam.pipe import PipePeer
+from bamdmux.counters import Counters, DropReason
+from bamdmux.modem.network import (
+    ADDRESS4,
+    DESTINATION4_OFFSET,
+    DESTINATION6_OFFSET,
+    IPV4_HEADER_BYTES,
+    IPV6_HEADER_BYTES,
+    PREFIX6,
+    Bearer,
+    PacketDataNetwork,
+)
+from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
+from bamdmux.wire.dmux import (
+    CHANNEL_SHIFT,
+    HEADER,
+    HEADER_BYTES,
+    HEADER_WORD,
+    LENGTH_SHIFT,
+    MAGIC,
+    Command,
+    Frame,
+    encode_frame,
+)
+
+PENDING_FRAMES: Final = 32  # full: an advertisement is dropped, its solicitor asks again. OPENs always fit.
+
+_INFORMATION_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
+_ADDRESS4_OFFSET: Final = HEADER_BYTES + DESTINATION4_OFFSET
+_PREFIX6_OFFSET: Final = HEADER_BYTES + DESTINATION6_OFFSET
+
+
+class Downlink:
+    """The modem's end of the RX pipe."""
+
+    def __init__(self, pipe: PipePeer, network: PacketDataNetwork, outbox: list[Action]) -> None:
+        self._pipe = pipe
+        self._network = network
+        self._outbox = outbox
+        self._pending: deque[tuple[bytes, Bearer | None]] = deque()  # a frame; whose packet it carries
+        self.frame_count = 0
+        self.strays = Counters()  # what belongs to no bearer
+
+    @property
+    def pending_count(self) -> int:
+        return len(self._pending)
+
+    def has_buffer(self) -> bool:
+        return self._pipe.available() > 0
+
+    def reset(self) -> None:
+        """Forget what waits: we have crashed."""
+        self._pending.clear()
+
+    def queue_command(self, command: Command, channel: int) -> None:
+        assert len(self._pending) < PENDING_FRAMES
+        self._pending.append((encode_frame(Frame(command, channel)), None))
+
+    def queue_packet(self, bearer: Bearer, packet: bytes) -> None:
+        if len(self._pending) >= PENDING_FRAMES:
+            bearer.downlink.drop(DropReason.QUEUE_FULL)
+            return
+        header = HEADER.pack(MAGIC, 0, Command.DATA, 0, bearer.channel, len(packet))
+        self._pending.append((header + packet, bearer))
+
+    def flush(self, host_open: list[bool]) -> int:
+        """Send what waits, as far as there are buffers; how many frames that were."""
+        pipe, pending, sent = self._pipe, self._pending, 0
+        available = pipe.available() if pending else 0
+        while pending and available:
+            frame, bearer = pending[0]
+            slot = pipe.take()
+            if len(slot) < HEADER_BYTES:
+                self._return_unused()
+                available -= 1
+            elif bearer is not None and not (host_open[bearer.channel] and len(frame) <= len(slot)):
+                is_open = host_open[bearer.channel]
+                bearer.downlink.drop(DropReason.TOO_LONG if is_open else DropReason.INACTIVE_CHANNEL)
+                pending.popleft()
+            else:
+                slot[: len(frame)] = frame
+                if not pipe.complete(len(frame)):
+                    break  # the host has reset the pipe: the frame waits for its next buffers
+                available -= 1
+                pending.popleft()
+                sent += 1
+                if bearer is not None:
+                    bearer.downlink.packet_count += 1
+                    bearer.downlink.byte_count += len(frame) - HEADER_BYTES
+        self._publish(sent)
+        return sent
+
+    def fill_from(self, device: NetDevice, host_open: list[bool], budget: int) -> tuple[int, int]:
+        """Move packets from the network into buffers.
+
+        Returns:
+            How many packets were read, at most ``budget``; and how many of them were sent.
+        """
+        pipe = self._pipe
+        take, complete, read_into = pipe.take, pipe.complete, device.read_into
+        by_address4, by_prefix6 = self._network.bearer_by_address4, self._network.bearer_by_prefix6
+        read = sent = 0
+        available = pipe.available()
+        while available and read < budget:
+            slot = take()
+            if len(slot) <= HEADER_BYTES:
+                self._return_unused()
+                available -= 1
+                continue
+            length = read_into(slot[_INFORMATION_OFFSET:]) - PACKET_INFORMATION_BYTES
+            if length < 0:
+                break
+            read += 1
+            # The host can scribble over the packet while we look at it. It gets somebody's packet then, or
+            # none, but what we go by are numbers of our own: the length, and the bearer's channel.
+            version = slot[HEADER_BYTES] >> 4
+            bearer = None
+            if version == 4 and length >= IPV4_HEADER_BYTES:
+                bearer = by_address4.get(ADDRESS4.unpack_from(slot, _ADDRESS4_OFFSET)[0])
+            elif version == 6 and length >= IPV6_HEADER_BYTES:
+                bearer = by_prefix6.get(PREFIX6.unpack_from(slot, _PREFIX6_OFFSET)[0])
+            is_cut = slot[_INFORMATION_OFFSET] & TRUNCATED_FLAG
+            if bearer is None or is_cut or not bearer.is_up or not host_open[bearer.channel]:
+                self._drop(bearer, version, length, bool(is_cut))
+                continue
+            HEADER_WORD.pack_into(slot, 0, MAGIC | bearer.channel << CHANNEL_SHIFT | length << LENGTH_SHIFT)
+            counters = bearer.downlink
+            if not complete(HEADER_BYTES + length):
+                counters.drop(DropReason.LOST_IN_FLIGHT)  # the host has reset the pipe
+                break
+            available -= 1
+            sent += 1
+            counters.packet_count += 1
+            counters.byte_count += length
+        self._publish(sent)
+        return read, sent
+
+    def _return_unused(self) -> None:
+        """Give back a buffer that holds nothing: out of bounds, or smaller than any frame."""
+        self.strays.drop(DropReason.BAD_DESCRIPTOR)
+        self._pipe.complete(0)
+
+    def _publish(self, sent: int) -> None:
+        self.frame_count += sent
+        if self._pipe.publish():
+            self._outbox.append(RingDoorbell(Pipe.RX))
+
+    def _drop(self, bearer: Bearer | None, version: int, length: int, is_cut: bool) -> None:
+        counters = self.strays if bearer is None else bearer.downlink
+        minimum = {4: IPV4_HEADER_BYTES, 6: IPV6_HEADER_BYTES}.get(version, 0)
+        if is_cut:
+            counters.drop(DropReason.TRUNCATED_BY_DEVICE)
+        elif length < max(1, minimum):
+            counters.drop(DropReason.TRUNCATED)
+        elif bearer is None or not bearer.is_up:
+            counters.drop(DropReason.NO_BEARER)
+        else:
+            counters.drop(DropReason.INACTIVE_CHANNEL)

@@ -1,0 +1,203 @@
+"""The modem: the far side of the link, as firmware plays it.
+
+    line_changed    host's vote, host's ack    -> power.py      when there is power
+    doorbell_rang   TX: frames of the host     -> uplink.py     -> the network, a channel's state
+                    RX: buffers of the host    -> downlink.py   what waited for them goes out
+    receive_from_network                       -> downlink.py   packets for the host
+
+It boots, announces its channels with OPEN as soon as the host has acked its power, and from then on does only
+what it is asked: an idle modem sleeps. A crash takes everything but the counters; boot it again.
+
+The parts do not know one another: they return values, and the modem decides. It reads no clock, opens no
+file; what the host does, whatever it is, is counted and never raises.
+"""
+
+from typing import Final
+
+from bamdmux.actions import Action, Line, Pipe
+from bamdmux.bam.pipe import PipePeer
+from bamdmux.modem.downlink import Downlink
+from bamdmux.modem.network import PacketDataNetwork, router_advertisement
+from bamdmux.modem.power import ModemPower, PowerState
+from bamdmux.modem.profiles import Profile
+from bamdmux.modem.uplink import Uplink
+from bamdmux.netdevice import NetDevice
+from bamdmux.timing import Instant
+from bamdmux.wire.dmux import CHANNEL_COUNT, Command
+
+RECEIVE_BUDGET: Final = 32  # packets read from the network in one go, so that the other inputs get their turn
+
+
+class Modem:
+    """The far side as one machine.
+
+    Args:
+        profile: which firmware it plays.
+        tx: its end of the pipe from the host.
+        rx: its end of the pipe to the host.
+        network: the world behind it.
+    """
+
+    def __init__(self, profile: Profile, tx: PipePeer, rx: PipePeer, network: NetDevice) -> None:
+        self.profile = profile
+        self.packet_data_network = PacketDataNetwork(profile.channels)
+        self._tx = tx
+        self._rx = rx
+        self._network = network
+        self._outbox: list[Action] = []
+        self._power = ModemPower(profile, self._outbox)
+        self._uplink = Uplink(tx, self.packet_data_network, self._outbox)
+        self._downlink = Downlink(rx, self.packet_data_network, self._outbox)
+        self._is_announced = False
+
+    @property
+    def power_state(self) -> PowerState:
+        return self._power.state
+
+    @property
+    def is_booted(self) -> bool:
+        return self._power.is_booted
+
+    def adopt(self, *, power_level: bool, ack_level: bool, vote_edges: int, host_ack_edges: int) -> None:
+        """Begin on memory that has been in use; before `boot`.
+
+        Not needed on fresh memory, nor to boot again after a crash.
+
+        Args:
+            power_level: of MODEM_POWER, as an earlier modem left it.
+            ack_level: of MODEM_ACK, likewise.
+            vote_edges: the count of HOST_VOTE as it stands.
+            host_ack_edges: the count of HOST_ACK as it stands.
+        """
+        self._power.adopt(
+            power_level=power_level,
+            ack_level=ack_level,
+            vote_edges=vote_edges,
+            host_ack_edges=host_ack_edges,
+        )
+
+    def boot(self, now: Instant) -> None:
+        """Start. Power comes at once: there are channels to announce."""
+        self._power.boot(now)
+        self._hold(now)
+
+    def crash(self, now: Instant) -> None:
+        """Fall dead: MODEM_POWER goes, and all that was known, but for the counters."""
+        self._power.crash(now)
+        self._uplink.reset()
+        self._downlink.reset()
+        self._is_announced = False
+
+    def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
+        """The host has changed one of its two lines."""
+        if line is Line.HOST_VOTE:
+            self._power.vote_changed(edge_count, now)
+            return
+        assert line is Line.HOST_ACK, f"{line} is ours"
+        if self._power.host_acked(edge_count, now):
+            self._come_up(now)
+
+    def doorbell_rang(self, pipe: Pipe, now: Instant) -> None:
+        """The host has queued frames (TX) or buffers (RX)."""
+        if not self._power.is_up:
+            return  # without power nobody looks at the rings; `_come_up` will
+        if pipe is Pipe.TX:
+            self._take_frames()
+        self._send_pending(now)
+
+    @property
+    def wants_network_packets(self) -> bool:
+        """Whether `receive_from_network` is worth calling when a packet waits in the network."""
+        return self._power.is_asleep or (self._power.is_up and self._downlink.has_buffer())
+
+    def receive_from_network(self, now: Instant, budget: int = RECEIVE_BUDGET) -> int:
+        """A packet waits in the network: send it to the host, or ask for the power that it takes.
+
+        Returns:
+            How many packets were read. As many as ``budget``: there may be more.
+        """
+        if not self._power.is_up:
+            self._power.wish(now)
+            return 0
+        read, sent = self._downlink.fill_from(self._network, self._uplink.host_open, budget)
+        if sent:
+            self._power.sent(now)
+        return read
+
+    @property
+    def deadline(self) -> Instant | None:
+        return self._power.deadline
+
+    def handle_timeout(self, now: Instant) -> None:
+        self._power.handle_timeout(now)
+
+    def take_actions(self) -> list[Action]:
+        actions = self._outbox[:]
+        self._outbox.clear()  # the parts share this list
+        return actions
+
+    def status(self, now: Instant) -> dict[str, object]:
+        """Everything worth knowing, for JSON."""
+        power, uplink, downlink = self._power, self._uplink, self._downlink
+        return {
+            "profile": self.profile.name,
+            "booted": power.is_booted,
+            "power": {
+                "state": power.state.value,
+                "host_votes": power.vote.is_on,
+                "vote_edge_count": power.vote.edge_count,
+                "vote_acks_sent": power.vote.ack_count,
+                "host_acks_seen": power.host_ack_count,
+                "ack_timeouts": power.ack_timeout_count,
+                "rises": power.rise_count,
+                "time_up_ns": power.time_up(now),
+            },
+            "channels": [self._channel_status(channel) for channel in range(CHANNEL_COUNT)],
+            "frames_received": uplink.frame_count,
+            "frames_sent": downlink.frame_count,
+            "frames_pending": downlink.pending_count,
+            "uplink_strays": uplink.strays.as_dict(),
+            "downlink_strays": downlink.strays.as_dict(),
+            "bad_descriptors": {"tx": self._tx.bad_descriptor_count, "rx": self._rx.bad_descriptor_count},
+            "bad_tails": {"tx": self._tx.bad_tail_count, "rx": self._rx.bad_tail_count},
+        }
+
+    def _channel_status(self, channel: int) -> dict[str, object]:
+        status: dict[str, object] = {"channel": channel, "host_open": self._uplink.host_open[channel]}
+        bearer = self.packet_data_network.bearers[channel]
+        if bearer is None:
+            return {**status, "bearer": None}
+        return {
+            **status,
+            "bearer": {
+                "is_up": bearer.is_up,
+                "address4": f"{bearer.address4}/{bearer.prefix4_length}",
+                "gateway4": str(bearer.gateway4),
+                "prefix6": str(bearer.prefix6),
+                "gateway6": str(bearer.gateway6),
+            },
+            "uplink": bearer.uplink.as_dict(),
+            "downlink": bearer.downlink.as_dict(),
+        }
+
+    def _come_up(self, now: Instant) -> None:
+        """The host has acked our power, and so has queued its buffers."""
+        if not self._is_announced:
+            self._is_announced = True
+            for channel in self.profile.channels:
+                self._downlink.queue_command(Command.OPEN, channel)
+        self._take_frames()
+        self._send_pending(now)
+
+    def _take_frames(self) -> None:
+        for bearer, solicitor in self._uplink.drain_to(self._network):
+            self._downlink.queue_packet(bearer, router_advertisement(bearer, solicitor))
+
+    def _send_pending(self, now: Instant) -> None:
+        if self._downlink.flush(self._uplink.host_open):
+            self._power.sent(now)
+        self._hold(now)
+
+    def _hold(self, now: Instant) -> None:
+        """Keep the power for what has yet to be sent."""
+        self._power.hold(not self._is_announced or self._downlink.pending_count > 0, now)

@@ -1,0 +1,163 @@
+"""The packet data network behind the modem: one bearer for each channel, with the addresses of both ends.
+
+    channel N   10.64.N.0/30: gateway .1, host .2      2001:db8:64:N::/64: gateway ::1
+
+Upwards a packet must come from its bearer: `check_uplink`, as the P-GW's anti-spoofing does. Downwards
+`PacketDataNetwork` finds the bearer by the destination, in dicts, so that the cost does not grow with the
+bearers. A router solicitation is answered with an advertisement, as a P-GW does, and goes no further; nothing
+is advertised unasked, so an idle link falls silent.
+
+It moves no packets: the wires are uplink.py and downlink.py, the world behind is a `NetDevice`.
+Sources: RFC 4861 sections 4.1, 4.2, 6.1.1 (router discovery), RFC 4862 (SLAAC), RFC 8200 section 8.1
+(checksum), 3GPP TS 23.401 section 5.3.1.2.2 (the P-GW advertises the bearer's own /64).
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from typing import Final
+
+from bamdmux.counters import Counters, DropReason
+from bamdmux.wire.dmux import CHANNEL_COUNT
+
+IPV4_HEADER_BYTES: Final = 20
+IPV6_HEADER_BYTES: Final = 40
+
+# Offsets in a packet, and how they are read: whole, as numbers that are dict keys.
+SOURCE4_OFFSET: Final = 12
+DESTINATION4_OFFSET: Final = 16
+SOURCE6_OFFSET: Final = 8
+DESTINATION6_OFFSET: Final = 24
+ADDRESS4: Final = struct.Struct(">I")
+PREFIX6: Final = struct.Struct(">Q")  # the first half of an IPv6 address
+
+# What `check_uplink` says of a packet that is not dropped; drops are negative.
+PASSES: Final = 0
+SOLICITATION: Final = 1  # answer it with `router_advertisement`; it goes no further
+
+ADVERTISED_MTU: Final = 1500
+_ROUTER_LIFETIME_SECONDS: Final = 9000  # the longest there is
+_FOREVER: Final = 0xFFFF_FFFF
+_ON_LINK_AUTONOMOUS: Final = 0xC0
+
+_ROUTER: Final = IPv6Address("fe80::1").packed
+_ALL_NODES: Final = IPv6Address("ff02::1").packed
+_UNSPECIFIED: Final = bytes(16)
+_HOP_LIMIT: Final = 255  # proves that no router forwarded it
+_ICMPV6: Final = 58
+_ROUTER_SOLICITATION: Final = 133
+_ROUTER_ADVERTISEMENT: Final = 134
+_IPV6_HEADER: Final = struct.Struct(">IHBB16s16s")
+_ADVERTISEMENT: Final = struct.Struct(">BBHBBHII")
+_PREFIX_OPTION: Final = struct.Struct(">BBBBIIIQQ")
+_MTU_OPTION: Final = struct.Struct(">BBHI")
+
+
+@dataclass(slots=True)
+class Bearer:
+    """The PDN connection of one channel."""
+
+    channel: int
+    is_up: bool = True  # False: the network has dropped it, or it was not asked for yet
+    uplink: Counters = field(default_factory=Counters)
+    downlink: Counters = field(default_factory=Counters)
+    address4: IPv4Address = field(init=False)  # the host's
+    gateway4: IPv4Address = field(init=False)
+    prefix4_length: int = field(init=False, default=30)
+    prefix6: IPv6Network = field(init=False)
+    gateway6: IPv6Address = field(init=False)
+    address4_key: int = field(init=False, repr=False)
+    prefix6_key: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.channel < CHANNEL_COUNT
+        self.gateway4 = IPv4Address(f"10.64.{self.channel}.1")
+        self.address4 = self.gateway4 + 1
+        self.prefix6 = IPv6Network(f"2001:db8:64:{self.channel}::/64")
+        self.gateway6 = self.prefix6[1]
+        self.address4_key = int(self.address4)
+        self.prefix6_key = int(self.prefix6.network_address) >> 64
+
+
+class PacketDataNetwork:
+    """The bearers of a modem, by channel and by address."""
+
+    def __init__(self, channels: Iterable[int]) -> None:
+        self.bearers: list[Bearer | None] = [None] * CHANNEL_COUNT
+        for channel in channels:
+            self.bearers[channel] = Bearer(channel)
+        present = [bearer for bearer in self.bearers if bearer is not None]
+        self.bearer_by_address4 = {bearer.address4_key: bearer for bearer in present}
+        self.bearer_by_prefix6 = {bearer.prefix6_key: bearer for bearer in present}
+
+
+def check_uplink(bearer: Bearer, buffer: bytearray, start: int, length: int) -> int:
+    """Say whether the network takes the packet in ``buffer[start : start + length]``, at least one byte.
+
+    Returns:
+        PASSES, SOLICITATION or a DropReason.
+    """
+    version = buffer[start] >> 4
+    if version == 4:
+        if length < IPV4_HEADER_BYTES:
+            return DropReason.TRUNCATED
+        is_own = ADDRESS4.unpack_from(buffer, start + SOURCE4_OFFSET)[0] == bearer.address4_key
+        return PASSES if is_own else DropReason.WRONG_SOURCE
+    if version == 6:
+        if length < IPV6_HEADER_BYTES:
+            return DropReason.TRUNCATED
+        if PREFIX6.unpack_from(buffer, start + SOURCE6_OFFSET)[0] == bearer.prefix6_key:
+            return PASSES
+        return _check_local(bytes(buffer[start : start + length]))
+    return DropReason.NO_BEARER  # a bearer carries IP
+
+
+def _check_local(packet: bytes) -> int:
+    """What is left of IPv6: link-local sources; and none at all, which only a solicitation may have."""
+    source = source6(packet)
+    is_link_local = source[0] == 0xFE and source[1] & 0xC0 == 0x80
+    if (is_link_local or source == _UNSPECIFIED) and is_router_solicitation(packet):
+        return SOLICITATION
+    return PASSES if is_link_local else DropReason.WRONG_SOURCE
+
+
+def source6(packet: bytes) -> bytes:
+    return packet[SOURCE6_OFFSET : SOURCE6_OFFSET + 16]
+
+
+def is_router_solicitation(packet: bytes) -> bool:
+    """Whether an IPv6 packet is a valid router solicitation; RFC 4861 section 6.1.1.
+
+    One behind an extension header is none for us: no host sends it so.
+    """
+    _, payload_bytes, next_header, hop_limit, _, _ = _IPV6_HEADER.unpack_from(packet)
+    payload = packet[IPV6_HEADER_BYTES:]
+    return (
+        next_header == _ICMPV6
+        and hop_limit == _HOP_LIMIT
+        and len(payload) == payload_bytes >= 8
+        and payload[:2] == bytes((_ROUTER_SOLICITATION, 0))
+        and _checksum(packet) == 0
+    )
+
+
+def router_advertisement(bearer: Bearer, solicitor: bytes) -> bytes:
+    """The packet that answers a solicitation from the address ``solicitor``, 16 bytes."""
+    destination = _ALL_NODES if solicitor == _UNSPECIFIED else solicitor
+    # Current hop limit 64, no DHCPv6, reachable and retransmission time unspecified.
+    body = _ADVERTISEMENT.pack(_ROUTER_ADVERTISEMENT, 0, 0, 64, 0, _ROUTER_LIFETIME_SECONDS, 0, 0)
+    options = _PREFIX_OPTION.pack(3, 4, 64, _ON_LINK_AUTONOMOUS, _FOREVER, _FOREVER, 0, bearer.prefix6_key, 0)
+    options += _MTU_OPTION.pack(5, 1, 0, ADVERTISED_MTU)
+    header = _IPV6_HEADER.pack(6 << 28, len(body) + len(options), _ICMPV6, _HOP_LIMIT, _ROUTER, destination)
+    packet = header + body + options
+    return packet[:42] + _checksum(packet).to_bytes(2, "big") + packet[44:]
+
+
+def _checksum(packet: bytes) -> int:
+    """The checksum of an ICMPv6 packet: 0 if the one in it is right; if that is 0, the one to put there."""
+    payload = packet[IPV6_HEADER_BYTES:]
+    pseudo_header = packet[SOURCE6_OFFSET:IPV6_HEADER_BYTES] + struct.pack(">II", len(payload), _ICMPV6)
+    words = pseudo_header + payload + bytes(len(payload) % 2)
+    # Adding 16-bit words with the carry brought round is arithmetic modulo 0xffff.
+    return -int.from_bytes(words, "big") % 0xFFFF

@@ -1,0 +1,136 @@
+"""The firmwares that can be played: a profile is data, one TOML file each.
+
+A profile says what differs from firmware to firmware: which channels it announces, how fast it reacts. Its
+``report`` names the public report that it stands for. The file's name is the profile's name, and every key of
+it is required: a typing error in a profile should be found when it is loaded, not as a link that is odd.
+"""
+
+import tomllib
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any, Final
+
+from bamdmux.errors import UsageError
+from bamdmux.timing import MILLISECOND, Duration
+from bamdmux.wire.dmux import CHANNEL_COUNT
+
+DEFAULT_PROFILE: Final = "msm8916"
+MAX_DELAY_MS: Final = (
+    10_000  # the host gives up after 2 s; a profile of a modem that is far too slow is legal
+)
+
+_KEYS: Final = ("description", "report", "channels", "timing")
+_TIMING_KEYS: Final = ("ack_delay", "rise_delay", "collapse_delay", "inactivity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What one firmware is like.
+
+    Args:
+        report: the public report that this profile stands for.
+        channels: what it announces, in this order.
+        ack_delay_ns: from a change of the host's vote to our ack.
+        rise_delay_ns: from that ack, or from our own wish, until MODEM_POWER rises.
+        collapse_delay_ns: from the end of the last reason to stay up until MODEM_POWER falls.
+        inactivity_ns: how long after its last downlink frame the modem itself wants power.
+    """
+
+    name: str
+    description: str
+    report: str
+    channels: tuple[int, ...]
+    ack_delay_ns: Duration
+    rise_delay_ns: Duration
+    collapse_delay_ns: Duration
+    inactivity_ns: Duration
+
+
+def profile_names() -> list[str]:
+    """The profiles that there are, in alphabetical order."""
+    files = resources.files("bamdmux.modem").joinpath("profiles").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_profile(name: str = DEFAULT_PROFILE) -> Profile:
+    """Read a profile by its name.
+
+    Raises:
+        UsageError: there is none of this name, or its file is wrong.
+    """
+    names = profile_names()
+    if name not in names:
+        raise UsageError(f"profile {name!r} is unknown; there is {', '.join(names)}")
+    file = resources.files("bamdmux.modem").joinpath("profiles", f"{name}.toml")
+    return parse_profile(name, file.read_text(encoding="utf-8"))
+
+
+def parse_profile(name: str, text: str) -> Profile:
+    """Read a profile from the text of its file.
+
+    Raises:
+        UsageError: the text is not TOML, or not a profile; the message names file, key and bound.
+    """
+    try:
+        table = tomllib.loads(text)
+        _check_keys(table, "", _KEYS)
+        timing = _typed(table, "timing", dict, "a table")
+        _check_keys(timing, "timing.", _TIMING_KEYS)
+        return Profile(
+            name=name,
+            description=_typed(table, "description", str, "a text"),
+            report=_typed(table, "report", str, "a text"),
+            channels=_channels(table["channels"]),
+            ack_delay_ns=_delay(timing, "ack_delay"),
+            rise_delay_ns=_delay(timing, "rise_delay"),
+            collapse_delay_ns=_delay(timing, "collapse_delay"),
+            inactivity_ns=_delay(timing, "inactivity"),
+        )
+    except (tomllib.TOMLDecodeError, UsageError) as error:
+        raise UsageError(f"{name}.toml: {error}") from error
+
+
+def with_channels(profile: Profile, count: int) -> Profile:
+    """The same firmware with only the first ``count`` of its channels.
+
+    Raises:
+        UsageError: it has fewer, or ``count`` is not even one.
+    """
+    if not 1 <= count <= len(profile.channels):
+        raise UsageError(f"channel count {count} is not within 1 to {len(profile.channels)}")
+    return replace(profile, channels=profile.channels[:count])
+
+
+def _check_keys(table: dict[str, Any], prefix: str, expected: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in expected:
+            raise UsageError(f"{prefix}{key} is no key; there is {', '.join(expected)}")
+    for key in expected:
+        if key not in table:
+            raise UsageError(f"{prefix}{key} is missing")
+
+
+def _typed(table: dict[str, Any], key: str, kind: type, kind_name: str) -> Any:
+    if not isinstance(table[key], kind):
+        raise UsageError(f"{key} {table[key]!r} is not {kind_name}")
+    return table[key]
+
+
+def _channels(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value:
+        raise UsageError(f"channels {value!r} is not a list of channels")
+    for index, channel in enumerate(value):
+        if type(channel) is not int or not 0 <= channel < CHANNEL_COUNT:  # true and false are ints in Python
+            raise UsageError(f"channels: {channel!r} is not within 0 to {CHANNEL_COUNT - 1}")
+        if channel in value[:index]:
+            raise UsageError(f"channels: {channel} is there twice")
+    return tuple(value)
+
+
+def _delay(timing: dict[str, Any], key: str) -> Duration:
+    value = timing[key]
+    # The comparison also refuses nan, which TOML knows.
+    if type(value) not in (int, float) or not 0 <= value <= MAX_DELAY_MS:
+        raise UsageError(f"timing.{key} {value!r} is not within 0 to {MAX_DELAY_MS}")
+    nanoseconds: Duration = round(value * MILLISECOND)
+    return nanoseconds

@@ -1,0 +1,3 @@
+"""The version, in a room that everybody may import from."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,129 @@
+import pytest
+
+from bamdmux.errors import UsageError
+from bamdmux.modem.profiles import Profile, load_profile, parse_profile, profile_names, with_channels
+
+TEXT = """
+description = "a modem"
+report = "somebody said so"
+channels = [0, 2]
+[timing]
+ack_delay = 0.5
+rise_delay = 1
+collapse_delay = 2.5
+inactivity = 100
+"""
+
+
+def refused(text: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        parse_profile("odd", text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_msm8916_has_eight_channels_and_the_pace_of_the_traces() -> None:
+    profile = load_profile("msm8916")
+    assert profile.channels == (0, 1, 2, 3, 4, 5, 6, 7)
+    assert profile.ack_delay_ns == 500_000
+    assert profile.rise_delay_ns == 1_500_000
+    assert profile.collapse_delay_ns == 2_500_000
+    assert profile.inactivity_ns == 100_000_000
+
+
+def test_msm8916_is_the_default() -> None:
+    assert load_profile() == load_profile("msm8916")
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_loads_and_names_its_report(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    assert profile.report
+
+
+def test_an_unknown_profile_is_refused_in_one_line_that_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"^profile 'msm9999' is unknown; there is .*msm8916"):
+        load_profile("msm9999")
+
+
+def test_a_path_is_no_profile_name() -> None:
+    with pytest.raises(UsageError, match="is unknown"):
+        load_profile("../profiles/msm8916")
+
+
+def test_milliseconds_become_nanoseconds() -> None:
+    assert parse_profile("small", TEXT) == Profile(
+        name="small",
+        description="a modem",
+        report="somebody said so",
+        channels=(0, 2),
+        ack_delay_ns=500_000,
+        rise_delay_ns=1_000_000,
+        collapse_delay_ns=2_500_000,
+        inactivity_ns=100_000_000,
+    )
+
+
+def test_what_is_not_toml_is_refused() -> None:
+    assert refused("channels = [").startswith("odd.toml: ")
+
+
+def test_an_unknown_key_is_refused() -> None:
+    assert refused("channel = [0]\n" + TEXT) == (
+        "odd.toml: channel is no key; there is description, report, channels, timing"
+    )
+
+
+def test_an_unknown_timing_key_is_refused() -> None:
+    assert "timing.ack_time is no key; there is ack_delay" in refused(TEXT + "ack_time = 1")
+
+
+def test_a_missing_key_is_refused() -> None:
+    assert refused(TEXT.replace("report", "# report")) == "odd.toml: report is missing"
+
+
+def test_a_missing_timing_key_is_refused() -> None:
+    assert refused(TEXT.replace("inactivity", "# ")) == "odd.toml: timing.inactivity is missing"
+
+
+def test_a_text_that_is_a_number_is_refused() -> None:
+    assert refused(TEXT.replace('"a modem"', "8916")) == "odd.toml: description 8916 is not a text"
+
+
+def test_a_timing_that_is_no_table_is_refused() -> None:
+    text = TEXT[: TEXT.index("[timing]")] + "timing = 3"
+    assert refused(text) == "odd.toml: timing 3 is not a table"
+
+
+@pytest.mark.parametrize(
+    ("channels", "complaint"),
+    [
+        ("0", "channels 0 is not a list of channels"),
+        ("[]", "channels [] is not a list of channels"),
+        ("[8]", "channels: 8 is not within 0 to 7"),
+        ("[-1]", "channels: -1 is not within 0 to 7"),
+        ("[true]", "channels: True is not within 0 to 7"),
+        ("[1, 0, 1]", "channels: 1 is there twice"),
+    ],
+)
+def test_channels_that_are_none_are_refused(channels: str, complaint: str) -> None:
+    assert refused(TEXT.replace("[0, 2]", channels)) == f"odd.toml: {complaint}"
+
+
+@pytest.mark.parametrize("delay", ["-1", "10001", "nan", "inf", "true", '"1"'])
+def test_delays_out_of_bounds_are_refused(delay: str) -> None:
+    message = refused(TEXT.replace("rise_delay = 1", f"rise_delay = {delay}"))
+    assert message.startswith("odd.toml: timing.rise_delay ")
+    assert message.endswith("is not within 0 to 10000")
+
+
+def test_a_profile_can_be_cut_to_its_first_channels() -> None:
+    assert with_channels(load_profile("msm8916"), 3).channels == (0, 1, 2)
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_it_cannot_be_cut_to_more_channels_than_there_are_or_none(count: int) -> None:
+    with pytest.raises(UsageError, match=f"^channel count {count} is not within 1 to 8$"):
+        with_channels(load_profile("msm8916"), count)
