@@ -148,8 +148,8 @@ class Netlink:
     def bring_up(self, index: int, permanent_address: bytes) -> bool:
         """Set an interface up, with its identity; False if it has no IPv6.
 
-        In this order: a link-local address that is added before sends its router solicitation at once, into an
-        interface that drops it, and the next one comes only after 4 s.
+        In this order: a link-local address that is added before sends its router solicitation at once, into
+        an interface that drops it, and the next one comes only after 4 s.
         """
         has_ipv6 = self._set_token(index, _token(permanent_address))
         self.set_up(index)
