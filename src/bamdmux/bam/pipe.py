@@ -31,6 +31,7 @@ from bamdmux.bam.memory import DESCRIPTOR_BYTES, PipeLayout
 
 DESCRIPTOR: Final = struct.Struct("<IHH")
 _WRITE_BACK: Final = struct.Struct("<HH")  # size and flags
+_SIZE_OFFSET: Final = 4
 FLAG_EOT: Final = 0x4000  # end of transfer
 
 _OFFSET_MASK: Final = 0xFFFF
@@ -43,6 +44,8 @@ class PipeOwner:
     def __init__(self, memory: memoryview, layout: PipeLayout) -> None:
         self.layout = layout
         self._memory = memory
+        self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
+        self._entry_count = layout.entry_count
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].cast("I")
         self._position_word = (
             memory[layout.position_offset : layout.position_offset + 4].toreadonly().cast("I")
@@ -78,14 +81,14 @@ class PipeOwner:
         """Queue a slot: ``size`` bytes to send, or to be filled. The peer sees it after `publish`."""
         DESCRIPTOR.pack_into(
             self._memory,
-            self.layout.fifo_offset + self._tail * DESCRIPTOR_BYTES,
+            self._fifo_offset + self._tail * DESCRIPTOR_BYTES,
             self._addresses[slot_index],
             size,
             FLAG_EOT,
         )
         self._queued.append((slot_index, size))
         self._tail += 1
-        if self._tail == self.layout.entry_count:
+        if self._tail == self._entry_count:
             self._tail = 0
         self._unpublished += 1
 
@@ -104,8 +107,8 @@ class PipeOwner:
             return 0  # the peer has yet to see that this pipe was reset
         offset = word & _OFFSET_MASK
         entry = offset // DESCRIPTOR_BYTES
-        count = (entry - self._head) % self.layout.entry_count
-        if offset % DESCRIPTOR_BYTES or entry >= self.layout.entry_count or count > self._published():
+        count = (entry - self._head) % self._entry_count
+        if offset % DESCRIPTOR_BYTES or entry >= self._entry_count or count > self._published():
             self.bad_position_count += 1
             return 0
         return count
@@ -114,7 +117,7 @@ class PipeOwner:
         """Take back the ``count`` oldest slots without looking at their descriptors (TX)."""
         for _ in range(count):
             self._queued.popleft()
-        self._head = (self._head + count) % self.layout.entry_count
+        self._head = (self._head + count) % self._entry_count
 
     def reap(self) -> tuple[int, int]:
         """Take back the oldest slot and learn how many bytes were written to it (RX).
@@ -122,11 +125,11 @@ class PipeOwner:
         Returns:
             Slot index and number of bytes; -1 bytes if more were claimed than the slot was queued with.
         """
-        offset = self.layout.fifo_offset + self._head * DESCRIPTOR_BYTES
+        offset = self._fifo_offset + self._head * DESCRIPTOR_BYTES
         _, written, _ = DESCRIPTOR.unpack_from(self._memory, offset)
         slot_index, size = self._queued.popleft()
         self._head += 1
-        if self._head == self.layout.entry_count:
+        if self._head == self._entry_count:
             self._head = 0
         return slot_index, written if written <= size else -1
 
@@ -171,6 +174,10 @@ class PipePeer:
     def __init__(self, memory: memoryview, layout: PipeLayout) -> None:
         self.layout = layout
         self._memory = memory
+        self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
+        self._entry_count = layout.entry_count
+        self._buffers_offset = layout.buffers_offset
+        self._buffers_end = layout.end
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].toreadonly().cast("I")
         self._position_word = memory[layout.position_offset : layout.position_offset + 4].cast("I")
         # Where an earlier peer on this memory stopped: unless the owner has reset the pipe, we go on there.
@@ -189,20 +196,21 @@ class PipePeer:
             self._reset(word >> _GENERATION_SHIFT)
         offset = word & _OFFSET_MASK
         entry = offset // DESCRIPTOR_BYTES
-        if offset % DESCRIPTOR_BYTES or entry >= self.layout.entry_count:
+        if offset % DESCRIPTOR_BYTES or entry >= self._entry_count:
             self.bad_tail_count += 1
             return 0
-        return (entry - self._position) % self.layout.entry_count
+        return (entry - self._position) % self._entry_count
 
     def take(self) -> memoryview:
         """The buffer of the next entry: what to read (TX), or what may be written (RX).
 
         Empty if the descriptor points outside of the pipe's buffers; complete such an entry all the same.
         """
-        address, size, _ = DESCRIPTOR.unpack_from(self._memory, self._descriptor_offset())
+        offset = self._fifo_offset + self._position * DESCRIPTOR_BYTES
+        address, size, _ = DESCRIPTOR.unpack_from(self._memory, offset)
         if self._tail_word[0] >> _GENERATION_SHIFT != self._generation:
             return self._empty  # the pipe was reset under this batch
-        if address < self.layout.buffers_offset or address + size > self.layout.end:
+        if address < self._buffers_offset or address + size > self._buffers_end:
             self.bad_descriptor_count += 1
             return self._empty
         return self._memory[address : address + size]
@@ -217,9 +225,10 @@ class PipePeer:
             return False
         if written is not None:
             # The address stays what the owner wrote; its half of the descriptor is not ours.
-            _WRITE_BACK.pack_into(self._memory, self._descriptor_offset() + 4, written, FLAG_EOT)
+            offset = self._fifo_offset + self._position * DESCRIPTOR_BYTES
+            _WRITE_BACK.pack_into(self._memory, offset + _SIZE_OFFSET, written, FLAG_EOT)
         self._position += 1
-        if self._position == self.layout.entry_count:
+        if self._position == self._entry_count:
             self._position = 0
         self._unpublished += 1
         return True
@@ -236,9 +245,6 @@ class PipePeer:
         self._generation = generation
         self._position = self._unpublished = 0
         self._publish_position()
-
-    def _descriptor_offset(self) -> int:
-        return self.layout.fifo_offset + self._position * DESCRIPTOR_BYTES
 
     def _publish_position(self) -> None:
         self._position_word[0] = self._generation << _GENERATION_SHIFT | self._position * DESCRIPTOR_BYTES

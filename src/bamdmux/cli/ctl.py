@@ -3,11 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bamdmux.errors import MachineError
 from bamdmux.live.control import request
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.group("ctl")
@@ -24,18 +28,28 @@ def command(context: click.Context, socket: Path) -> None:
 def status(socket: Path, as_json: bool) -> None:
     """Power, channels and counters of both sides."""
     answer = request(socket, "status")
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    else:
-        _show(answer)
+    try:
+        text = json.dumps(answer, indent=2) + "\n" if as_json else _render(answer)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MachineError(
+            f"{socket} gave no status of ours; is it of another version of bamdmux?"
+        ) from error
+    click.echo(text, nl=False)
 
 
-def _show(status: Mapping[str, Any]) -> None:
+def _render(status: Mapping[str, Any]) -> str:
     from rich.console import Console  # takes a while to import, and --json needs none of it
+
+    console = Console()
+    with console.capture() as capture:
+        _show(status, console)
+    return capture.get()
+
+
+def _show(status: Mapping[str, Any], console: "Console") -> None:
     from rich.table import Table
 
     host, modem = status["host"], status["modem"]
-    console = Console()
     power, modem_power = host["power"], modem["power"]
     uptime_ms = max(1, status["uptime_ms"])
     console.print(

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 this machine or the link failed, 2 wrong usage; of ``run``
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -44,27 +45,51 @@ def bamdmux(verbose: int) -> None:
     Start with `bamdmux run`: a shell whose only way out is wwan0, over BAM-DMUX, through a modem.
     """
     logging.basicConfig(stream=sys.stderr, format="%(relativeCreated)8.1f %(name)s %(message)s")
-    logging.getLogger("bamdmux").setLevel((logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    logging.getLogger("bamdmux").setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code."""
+    _open_standard_streams()
     try:
         code = bamdmux.main(arguments, prog_name="bamdmux", standalone_mode=False)
+        if sys.stdout is not None:  # closed by our caller
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return WRONG_USAGE
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "bamdmux"
+        return _fail(f"{error.format_message().rstrip('.')}; see {path} -h", WRONG_USAGE)
     except click.ClickException as error:
-        return _fail(error.format_message().replace("\n", " "), WRONG_USAGE)
+        return _fail(error.format_message(), WRONG_USAGE)
     except UsageError as error:
         return _fail(str(error), WRONG_USAGE)
     except BamDmuxError as error:
         return _fail(str(error), FAILED)
+    except OSError as error:
+        return _fail_to_write(error)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
 
 
+def _open_standard_streams() -> None:
+    """Fill the numbers 0 to 2 that our caller has closed, lest a socket of ours gets one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def _fail(message: str, code: int) -> int:
-    print(f"bamdmux: {message}", file=sys.stderr)
+    print(f"bamdmux: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def _fail_to_write(error: OSError) -> int:
+    """Nobody took our output: a full disk, or a reader who has seen enough."""
+    if not isinstance(error, BrokenPipeError):
+        where = f" {error.filename}" if error.filename else ""
+        _fail(f"cannot go on:{where} {error.strerror}; mend that and start again", FAILED)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered goes nowhere, and quietly
+    return FAILED

@@ -10,12 +10,21 @@ from bamdmux.modem.profiles import load_profile, with_channels
 @click.command(
     "run",
     context_settings={"allow_interspersed_args": False},  # options behind CMD are CMD's
-    epilog="CMD finds BAMDMUX_GATEWAY4, BAMDMUX_GATEWAY6, BAMDMUX_HTTP and BAMDMUX_CTL in its environment.",
+    epilog="CMD finds BAMDMUX_GATEWAY4, BAMDMUX_GATEWAY6 and BAMDMUX_CTL in its environment, and "
+    "BAMDMUX_HTTP where there is a server.",
 )
 @click.option("--profile", "profile_name", default="msm8916", show_default=True, help="The firmware to play.")
 @click.option("--channels", "channel_count", type=int, help="Only the first N channels of the profile.")
+@click.option(
+    "--network",
+    metavar="KIND",
+    default="internal",
+    show_default=True,
+    help="What lies behind the modem: internal (gateways and an HTTP server), passt (your network, no root; "
+    "wwan0 only), or tun:NAME (a TUN in your network namespace).",
+)
 @click.argument("cmd", nargs=-1, type=click.UNPROCESSED)
-def command(profile_name: str, channel_count: int | None, cmd: tuple[str, ...]) -> int:
+def command(profile_name: str, channel_count: int | None, network: str, cmd: tuple[str, ...]) -> int:
     """Run CMD (default: your shell) in a network namespace of its own.
 
     Its only way out is wwan0: over BAM-DMUX to a modem, and to the network behind it. No root is needed where
@@ -24,7 +33,10 @@ def command(profile_name: str, channel_count: int | None, cmd: tuple[str, ...]) 
     profile = load_profile(profile_name)
     if channel_count is not None:
         profile = with_channels(profile, channel_count)
+    from bamdmux.live.networks import check_kind
+
+    check_kind(network)
     from bamdmux.live.session import RunOptions, run  # what costs time comes after what may be wrong
 
     argv = cmd or (os.environ.get("SHELL", "/bin/sh"),)
-    return run(RunOptions(profile=profile, argv=argv, environment=dict(os.environ)))
+    return run(RunOptions(profile=profile, network=network, argv=argv, environment=dict(os.environ)))

@@ -118,18 +118,22 @@ class Channels:
             power_up: which power-up of the modem this is.
         """
         self._log(Severity.DEBUG, LogEvent.CHANNEL_OPENED, channel)
-        was_open, before = channel.is_remote_open, channel.opened_in_power_up
+        was_open, is_later = channel.is_remote_open, channel.opened_in_power_up != power_up
         channel.is_remote_open, channel.opened_in_power_up = True, power_up
         if was_open:
-            return self._opened_again(channel, is_restart=before != power_up)
+            return self._opened_again(channel, is_restart=is_later)
         if channel.device is None:
             return Answer.REGISTER
         self._outbox.append(AttachNetdev(channel.index))
         if not channel.is_up:
             return Answer.NOTHING
+        if channel.is_open and is_later:  # it may have restarted since it closed the channel
+            channel.is_open = False
+            return Answer.OPEN
         if not channel.is_open_queued:  # it came up while the modem had the channel closed
             return Answer.OPEN
-        self._wake(channel)
+        if channel.is_open and not self.all_are_stopped:
+            self._wake(channel)
         return Answer.NOTHING
 
     def _opened_again(self, channel: Channel, is_restart: bool) -> Answer:

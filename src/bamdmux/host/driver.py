@@ -112,6 +112,11 @@ class HostDriver:
     def _has_left(self) -> bool:
         return self._removal is Removal.DONE
 
+    @property
+    def _vote_is_over(self) -> bool:
+        """Whether removal has dropped the vote: nothing may ask for power again."""
+        return self._removal in (Removal.WAITING_FOR_MODEM, Removal.DONE)
+
     def wants_packets(self, index: int) -> bool:
         """Whether `transmit` would read packets of this channel's interface; while not, do not poll it."""
         channels = self.channels
@@ -122,6 +127,8 @@ class HostDriver:
     def netdev_registered(self, index: int, device: NetDevice, now: Instant) -> None:
         """The interface that RegisterNetdev asked for exists, and is down."""
         self.channels.registered(self.channels[index], device)
+        if self._vote_is_over:
+            self.channels.unregister_all()  # it was asked for before we left
 
     def interface_changed(self, index: int, is_up: bool, now: Instant) -> None:
         """The interface went up or down: OPEN or CLOSE."""
@@ -150,18 +157,17 @@ class HostDriver:
         left = total = 0 if self.is_leaving else min(budget, self._transmit_ring.free)
         turn = self.channels.in_turn(waiting)
         while turn and left:
-            share = -(-left // len(turn))
+            share, one_more = divmod(left, len(turn))
             unserved, turn = turn, []
-            for channel in unserved:
-                asked = min(share, left)
+            for position, channel in enumerate(unserved):
+                asked = share + (position < one_more)
                 filled = self._transmit_ring.fill_from(channel, asked)
-                self.channels.was_served(channel)
                 left -= filled
                 if filled == asked:  # it may have more
                     turn.append(channel)
-                if not left:
-                    break
-        if total != left:
+                if position < one_more:  # so that next time it is the others who get one more
+                    self.channels.was_served(channel)
+        if total != left or not self._transmit_ring.free:
             self._push(now)
         return total - left
 
@@ -181,6 +187,8 @@ class HostDriver:
 
     def _push(self, now: Instant) -> None:
         """Something new may be in the ring: send it, or ask for power first."""
+        if self._vote_is_over:
+            return
         ring = self._transmit_ring
         ring.place_waiting_commands()
         if not ring.free:
@@ -272,6 +280,9 @@ class HostDriver:
             self._act_on(self._vote.ack_changed(edge_count, now), now)
             return
         assert line is Line.MODEM_POWER, f"{line} is ours"
+        # Differs: bam_dmux_power_off() loses what has arrived and was not looked at yet. Here a line may
+        # overtake a doorbell, and a modem announces its channels only once.
+        self.doorbell_rang(Pipe.RX, now)
         change = self._modem_power.changed(edge_count)
         if change is not PowerChange.NONE:
             self._log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, int(self._modem_power.is_up))
@@ -329,8 +340,6 @@ class HostDriver:
             case VoteEvent.RETRY:
                 self._space_freed()
                 self._push(now)
-            case VoteEvent.NOTHING:
-                pass
 
     def _woke(self, now: Instant) -> None:
         self._open_transmit_pipe()
@@ -370,7 +379,7 @@ class HostDriver:
         self._removal = Removal.CLOSING
         self._removal_deadline = now + self._options.remote_timeout_ns
         for channel in self.channels:
-            if channel.is_up:
+            if channel.is_up or channel.is_open_queued:  # or went down while we woke the modem
                 self._send_close(channel, now)
         self._continue_removal(now)
 

@@ -219,6 +219,7 @@ class HostVote:
     def drop(self, now: Instant) -> None:
         """Suspend: drop the vote, whatever state it is in. The modem's ack is awaited before the next one."""
         self._log(LogEvent.SUSPENDING)
+        self._retry_at = None
         if self._is_set:
             self._set_line(False)
         if self._state is not VoteState.SUSPENDED:
@@ -304,7 +305,3 @@ class ModemPowerLine:
         """Toggle our ack. Its meaning is in the edge, so it follows the line's real level, never a memory."""
         self._ack_level = not self._ack_level
         self._outbox.append(SetLine(Line.HOST_ACK, self._ack_level))
-
-    @property
-    def ack_level(self) -> bool:
-        return self._ack_level

@@ -142,14 +142,24 @@ class TransmitRing:
     def queue_command(self, frame: Frame) -> None:
         """Queue a command behind what is there already; without a free slot it waits for one.
 
-        An OPEN that still waits and the CLOSE that follows cancel each other: the modem heard of neither.
+        An OPEN that still waits and the CLOSE that follows cancel each other: the modem heard of neither. And
+        what has not gone out, and is the last command for its channel, is not queued twice.
         """
+        if frame == self._last_unsent(frame.channel):
+            return
         opening = Frame(Command.OPEN, frame.channel)
         if frame.command is Command.CLOSE and opening in self._waiting:
-            self._waiting.remove(opening)
+            del self._waiting[max(i for i, waiting in enumerate(self._waiting) if waiting == opening)]
             return
         self._waiting.append(frame)
         self.place_waiting_commands()
+
+    def _last_unsent(self, channel: int) -> Frame | None:
+        """The last command for a channel that was not yet handed to the pipe."""
+        first = self._oldest + self._submitted
+        pending = [self._commands[(first + i) % self._size] for i in range(self._pending)]
+        commands = [frame for frame in (*pending, *self._waiting) if frame and frame.channel == channel]
+        return commands[-1] if commands else None
 
     def place_waiting_commands(self) -> None:
         """Give waiting commands the slots that are free, before any packet."""

@@ -79,7 +79,8 @@ class HostSide:
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
-        self._waiting: list[int] = []  # channels whose TUN is readable
+        self._watched: set[int] = set()  # channels whose TUN is watched
+        self._waiting: list[int] = []  # those of them that were found readable
         self._identified: set[int] = set()  # indexes of the interfaces that have been up
         self._monitor = LinkMonitor(namespace)
         loop.watch(self._monitor.fileno(), self._links_changed)
@@ -173,18 +174,24 @@ class HostSide:
         self.driver.netdev_registered(channel, tun, now)
 
     def _unregister(self, channel: int) -> None:
-        tun = self.tuns.pop(channel)
-        self._loop.forget(tun.fileno())
-        self._removed.append(tun)
+        self._watch(channel, False)
+        self._removed.append(self.tuns.pop(channel))
 
     def arm(self) -> None:
         """Watch the TUNs whose packets are welcome, and no others."""
-        for channel, tun in self.tuns.items():
-            descriptor = tun.fileno()
-            if not self.driver.wants_packets(channel):
-                self._loop.forget(descriptor)
-            elif not self._loop.is_watching(descriptor):
-                self._loop.watch(descriptor, partial(self._tun_readable, channel))
+        wants_packets, watched = self.driver.wants_packets, self._watched
+        for channel in self.tuns:
+            if wants_packets(channel) != (channel in watched):
+                self._watch(channel, channel not in watched)
+
+    def _watch(self, channel: int, is_wanted: bool) -> None:
+        descriptor = self.tuns[channel].fileno()
+        if is_wanted:
+            self._watched.add(channel)
+            self._loop.watch(descriptor, partial(self._tun_readable, channel))
+        else:
+            self._watched.discard(channel)
+            self._loop.forget(descriptor)
 
     def status(self, now: Instant) -> dict[str, object]:
         """The driver's, and what the kernel dropped before the driver saw it."""
@@ -193,8 +200,8 @@ class HostSide:
 
     def close(self) -> None:
         """Let go of the interfaces, even without an orderly removal."""
-        for tun in self.tuns.values():
-            self._loop.forget(tun.fileno())
+        for channel in self.tuns:
+            self._watch(channel, False)
         close_all(list(self.tuns.values()))
         self.tuns.clear()
         self._loop.forget(self._monitor.fileno())

@@ -25,9 +25,9 @@ import struct
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from errno import ENOENT
+from errno import ENOENT, EPERM
 from pathlib import Path
 from typing import NoReturn
 
@@ -76,6 +76,7 @@ class Plan:
     namespace_descriptor: int
     cleanup_paths: Sequence[Path]
     takes_terminal: bool
+    binds: Mapping[Path, Path] = field(default_factory=dict)  # what to show where: path, file
 
 
 def send_message(link: socket.socket, kind: Kind, number: int = 0) -> None:
@@ -120,7 +121,7 @@ def _be_init(plan: Plan, link: socket.socket) -> NoReturn:
         # counts as one that somebody can continue, so that the command can be stopped at all (setpgid(2)).
         os.setpgid(0, 0)
         set_process_name("bamdmux-init")
-        _mount_proc_and_sys()
+        _bind_files(plan.binds, may_mount=_mount_proc_and_sys())
         child_changed = _wake_on_child_change()
         send_message(link, Kind.READY)
         command = _fork_command(plan, link)
@@ -132,17 +133,20 @@ def _be_init(plan: Plan, link: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _mount_proc_and_sys() -> None:
+def _mount_proc_and_sys() -> bool:
     """Show the command its own processes and interfaces, as far as this machine (a container?) allows.
 
     Mounts become slaves, not private: what the host mounts or unmounts later still happens in here, so we
     never keep a disk busy that the host has let go. Ours do not reach the host.
+
+    Returns:
+        Whether that is so; if not, nothing may be mounted.
     """
     plain = MS_NOSUID | MS_NODEV | MS_NOEXEC
     try:
         mount("none", "/", "none", MS_REC | MS_SLAVE)
     except OSError:
-        return  # in a chroot / is no mount point, and mounts made now might show up outside: make none
+        return False  # in a chroot / is no mount point, and mounts made now might show up outside: make none
     with suppress(OSError):
         mount("proc", "/proc", "proc", plain)
     with suppress(OSError):
@@ -151,6 +155,34 @@ def _mount_proc_and_sys() -> None:
         groups = os.open("/sys/fs/cgroup", os.O_PATH)
         mount("sysfs", "/sys", "sysfs", plain)
         mount(f"/proc/self/fd/{groups}", "/sys/fs/cgroup", "none", MS_BIND | MS_REC)
+    return True
+
+
+def _bind_files(binds: Mapping[Path, Path], *, may_mount: bool) -> None:
+    """Show the command our files in the places of others; where that cannot be, say so and go on."""
+    for path, file in binds.items():
+        try:
+            if not may_mount:
+                raise OSError(EPERM, os.strerror(EPERM))
+            _bind_file(path, file)
+        except OSError as error:
+            # The command's stderr, which is bamdmux's as well: whoever starts a command reads it.
+            message = f"bamdmux: {path} stays what it is for the command: {error.strerror}\n"
+            with suppress(OSError):
+                os.write(2, message.encode())
+
+
+def _bind_file(path: Path, file: Path) -> None:
+    # A link is followed to the file that everybody reads in the end. If it leads nowhere, the link itself is
+    # what can be covered: by a descriptor, since a path would be followed.
+    if path.exists():
+        mount(str(file), str(path), "none", MS_BIND)
+        return
+    link = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        mount(str(file), f"/proc/self/fd/{link}", "none", MS_BIND)
+    finally:
+        os.close(link)
 
 
 def _wake_on_child_change() -> int:

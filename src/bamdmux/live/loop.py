@@ -32,6 +32,7 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callback] = {}
+        self._soon: list[Callback] = []
 
     def watch(self, descriptor: int, callback: Callback) -> None:
         """Call `callback` whenever the descriptor is readable, hung up, or in error."""
@@ -49,6 +50,10 @@ class Loop:
     def is_watching(self, descriptor: int) -> bool:
         return descriptor in self._callbacks
 
+    def call_soon(self, callback: Callback) -> None:
+        """Call `callback` once, in the next `wait`, which then does not wait: for work done in pieces."""
+        self._soon.append(callback)
+
     def wait(self, deadline: Instant | None, now: Instant) -> Instant:
         """Wait until the deadline at most, run the callbacks that are due, and return the time.
 
@@ -57,12 +62,17 @@ class Loop:
         """
         # epoll counts milliseconds, and Python rounds up: late is only late.
         timeout = -1.0 if deadline is None else max(0.0, (deadline - now) / SECOND)
+        soon, self._soon = self._soon, []
+        if soon:
+            timeout = 0.0
         events = self._epoll.poll(timeout, MAX_EVENTS)
         now = read_clock()
         for descriptor, _ in events:
             callback = self._callbacks.get(descriptor)
             if callback is not None:  # one before it may have taken it out
                 callback(now)
+        for callback in soon:
+            callback(now)
         return now
 
     def close(self) -> None:

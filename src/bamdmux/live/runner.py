@@ -65,11 +65,13 @@ class Runner:
     def step(self, limit: Instant | None = None) -> None:
         """Wait for news, at most until `limit`, and deal with it."""
         host, modem = self.host.driver, self.modem.modem
-        now = self._now = self.loop.wait(earliest(host.deadline, modem.deadline, limit), self._now)
+        deadline = earliest(host.deadline, modem.deadline, limit)
+        now = self._now = self.loop.wait(deadline, self._now)
         self.host.transmit(now)
         self.modem.receive(now)
-        _fire(host.deadline, host.handle_timeout, now)
-        _fire(modem.deadline, modem.handle_timeout, now)
+        if deadline is not None and now >= deadline:  # whose it was they know; early calls do no harm
+            host.handle_timeout(now)
+            modem.handle_timeout(now)
         self._settle(now)
 
     def _settle(self, now: Instant) -> None:
@@ -77,8 +79,6 @@ class Runner:
             # Both, and the modem also when the host was quiet: no short circuit.
             if not self.host.carry_out_actions(now) | self.modem.carry_out_actions(now):
                 break
-            # Work that is due at once, as the registration of interfaces.
-            _fire(self.host.driver.deadline, self.host.driver.handle_timeout, now)
         else:
             raise AssertionError(f"the machines did not settle within {SETTLE_ROUNDS} rounds")
         self.host.arm()
@@ -88,8 +88,3 @@ class Runner:
         """Let go of both halves; see `HostDriver.remove` for the orderly way."""
         self.host.close()
         self.modem.close()
-
-
-def _fire(deadline: Instant | None, handle_timeout: Callable[[Instant], None], now: Instant) -> None:
-    if deadline is not None and now >= deadline:
-        handle_timeout(now)

@@ -1,6 +1,6 @@
 """`bamdmux run`: a command whose only way out is wwan0, BAM-DMUX, the modem and the network behind it.
 
-    namespace of the command            this process                   namespace of the network
+    namespace of the command            this process               networks/: internal, passt or a TUN
     command | kernel | wwan0..7 --- host driver === modem --- pdn0 | kernel | gateways, HTTP server
 
 Set up, in this order: namespaces, network, link; the modem boots and announces its channels; the interfaces
@@ -27,9 +27,9 @@ from bamdmux.live import addresses
 from bamdmux.live.command import Command, ExecFailed, Exited, Started, Stopped
 from bamdmux.live.control import ControlServer
 from bamdmux.live.init import SIGNALED
-from bamdmux.live.internal_network import InternalNetwork
 from bamdmux.live.loop import Loop
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
+from bamdmux.live.networks import open_network
 from bamdmux.live.runner import Runner
 from bamdmux.live.tun import Tun
 from bamdmux.modem.network import Bearer, PacketDataNetwork
@@ -43,6 +43,8 @@ LOG: Final = logging.getLogger("bamdmux.run")
 ANNOUNCE_TIMEOUT_NS: Final = 5 * SECOND
 # The driver's own waits while it is removed: for power, for slots, for the modem to fall.
 REMOVE_TIMEOUT_NS: Final = 7 * SECOND
+
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 # What the command is told of; see command.py.
 PASSED_ON: Final = (
@@ -62,6 +64,7 @@ class RunOptions:
     """What `bamdmux run` was asked for."""
 
     profile: Profile
+    network: str = "internal"  # one of live.networks.KINDS
     argv: Sequence[str]
     environment: Mapping[str, str]
 
@@ -94,7 +97,8 @@ class Session:
         bearers = PacketDataNetwork(options.profile.channels).bearers
         self._bearers: list[Bearer] = [bearer for bearer in bearers if bearer is not None]
         self._namespace = resources.enter_context(NetworkNamespace.create())
-        self._network = resources.enter_context(InternalNetwork.create(self._bearers))
+        self._network = open_network(options.network, self._bearers)
+        resources.callback(self._network.close)
         self._namespace.run(addresses.prepare_namespace)
         self._loop = Loop()
         resources.callback(self._loop.close)
@@ -136,6 +140,7 @@ class Session:
                 environment=self._environment(),
                 namespace=self._namespace,
                 cleanup_paths=[self._folder],
+                binds=self._binds(),
             ) as self._command:
                 self._loop.watch(self._command.fileno(), self._command_changed)
                 self._runner.run_until(lambda: self._exit_code is not None)
@@ -151,13 +156,24 @@ class Session:
 
     def _environment(self) -> dict[str, str]:
         first = self._bearers[0]
-        return {
+        environment = {
             **self._options.environment,
             "BAMDMUX_GATEWAY4": str(first.gateway4),
             "BAMDMUX_GATEWAY6": str(first.gateway6),
-            "BAMDMUX_HTTP": self._network.http_url,
             "BAMDMUX_CTL": str(self._control_path),
         }
+        environment.pop("BAMDMUX_HTTP", None)  # of a run around this one
+        if self._network.http_url is not None:
+            environment["BAMDMUX_HTTP"] = self._network.http_url
+        return environment
+
+    def _binds(self) -> dict[Path, Path]:
+        if self._network.resolv_conf is None:
+            return {}
+        file = self._folder / RESOLV_CONF.name
+        file.write_text(self._network.resolv_conf)
+        file.chmod(0o644)  # whoever the command becomes
+        return {RESOLV_CONF: file}
 
     # The command and its signals
 
@@ -189,7 +205,7 @@ class Session:
             "uptime_ms": (now - self._runner.started_at) // MILLISECOND,
             "host": self._runner.host.status(now),
             "modem": self._runner.modem.modem.status(now),
-            "network": {"kind": "internal", "pid": self._network.server_pid},
+            "network": {"kind": self._network.kind, "pid": self._network.server_pid},
         }
 
 

@@ -45,6 +45,7 @@ PENDING_FRAMES: Final = 32  # full: an advertisement is dropped, its solicitor a
 _INFORMATION_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
 _ADDRESS4_OFFSET: Final = HEADER_BYTES + DESTINATION4_OFFSET
 _PREFIX6_OFFSET: Final = HEADER_BYTES + DESTINATION6_OFFSET
+_RING_DOORBELL: Final = RingDoorbell(Pipe.RX)
 
 
 class Downlink:
@@ -160,7 +161,7 @@ class Downlink:
     def _publish(self, sent: int) -> None:
         self.frame_count += sent
         if self._pipe.publish():
-            self._outbox.append(RingDoorbell(Pipe.RX))
+            self._outbox.append(_RING_DOORBELL)
 
     def _drop(self, bearer: Bearer | None, version: int, length: int, is_cut: bool) -> None:
         counters = self.strays if bearer is None else bearer.downlink

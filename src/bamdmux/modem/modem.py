@@ -36,11 +36,19 @@ class Modem:
         tx: its end of the pipe from the host.
         rx: its end of the pipe to the host.
         network: the world behind it.
+        packet_data_network: its bearers; given when they outlive it, as from one host to the next.
     """
 
-    def __init__(self, profile: Profile, tx: PipePeer, rx: PipePeer, network: NetDevice) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        tx: PipePeer,
+        rx: PipePeer,
+        network: NetDevice,
+        packet_data_network: PacketDataNetwork | None = None,
+    ) -> None:
         self.profile = profile
-        self.packet_data_network = PacketDataNetwork(profile.channels)
+        self.packet_data_network = packet_data_network or PacketDataNetwork(profile.channels)
         self._tx = tx
         self._rx = rx
         self._network = network

@@ -34,6 +34,7 @@ from bamdmux.wire.dmux import (
 _INFORMATION: Final = struct.Struct("<I")
 _INFORMATION_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
 _LARGEST_TRANSFER: Final = 0xFFFF  # the size in a descriptor has 16 bits
+_RING_DOORBELL: Final = RingDoorbell(Pipe.TX)
 
 Solicitation = tuple[Bearer, bytes]  # on which bearer, from which address
 
@@ -66,6 +67,7 @@ class Uplink:
         """Take every frame that the host has queued; the solicitations among them wait for an answer."""
         pipe, view, frame = self._pipe, self._frame_view, self._frame
         take, complete, write = pipe.take, pipe.complete, device.write
+        read_word, write_information = HEADER_WORD.unpack_from, _INFORMATION.pack_into
         bearers, host_open, max_packet_bytes = self._bearers, self.host_open, self._max_packet_bytes
         solicitations: list[Solicitation] = []
         count = pipe.available()  # once: a host that queues as fast as we take must not keep us here
@@ -75,7 +77,7 @@ class Uplink:
             view[:size] = buffer
             if not complete():
                 continue  # the host has reset the pipe: what we hold may be half of another frame
-            header_word = HEADER_WORD.unpack_from(frame)[0]
+            (header_word,) = read_word(frame)
             length = classify(header_word, size, max_packet_bytes)
             if length <= 0:
                 self._take_other(length, size)
@@ -90,7 +92,7 @@ class Uplink:
                 continue
             verdict = check_uplink(bearer, frame, HEADER_BYTES, length)
             if verdict == PASSES:
-                _INFORMATION.pack_into(frame, _INFORMATION_OFFSET, packet_information(frame[HEADER_BYTES]))
+                write_information(frame, _INFORMATION_OFFSET, packet_information(frame[HEADER_BYTES]))
                 if not write(view[_INFORMATION_OFFSET : HEADER_BYTES + length]):
                     bearer.uplink.drop(DropReason.DEVICE_REFUSED)
                     continue
@@ -104,7 +106,7 @@ class Uplink:
             counters.byte_count += length
         if pipe.publish():
             self.frame_count += count
-            self._outbox.append(RingDoorbell(Pipe.TX))
+            self._outbox.append(_RING_DOORBELL)
         return solicitations
 
     def _take_other(self, classified: int, size: int) -> None:

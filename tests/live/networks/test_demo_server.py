@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bamdmux.live.demo_server import BLOCK_BYTES, PIECE_BYTES, BadBody, digest, pieces, read_body
+from bamdmux.live.networks.demo_server import BLOCK_BYTES, PIECE_BYTES, BadBody, digest, pieces, read_body
 from tests.live.identities import (
     NETWORK_PRELUDE,
     as_identity,
@@ -27,7 +27,7 @@ PRELUDE = (
     + """
 import http.client, json, time
 from bamdmux.live.addresses import Netlink
-from bamdmux.live.demo_server import DemoServer
+from bamdmux.live.networks.demo_server import DemoServer
 def loopback_up():
     with Netlink() as netlink:
         netlink.set_up(1)

@@ -18,8 +18,8 @@ from typing import Final, Self
 
 from bamdmux.errors import MachineError
 from bamdmux.live.addresses import LOOPBACK_INDEX, Netlink, prepare_namespace
-from bamdmux.live.demo_server import PORT, DemoServer
 from bamdmux.live.namespaces import NetworkNamespace
+from bamdmux.live.networks.demo_server import PORT, DemoServer
 from bamdmux.live.tun import Tun
 from bamdmux.modem.network import Bearer
 
@@ -35,6 +35,9 @@ class InternalNetwork:
         device: the modem's end of the link into it.
         http_url: the server as the first bearer sees it, with a slash at the end.
     """
+
+    kind: Final = "internal"
+    resolv_conf: Final[str | None] = None  # there is no name server
 
     def __init__(
         self,

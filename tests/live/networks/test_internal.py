@@ -13,7 +13,7 @@ PRELUDE = (
 import http.client, threading, time
 from ipaddress import *
 from bamdmux.live.addresses import Netlink, prepare_namespace
-from bamdmux.live.internal_network import InternalNetwork
+from bamdmux.live.networks.internal import InternalNetwork
 from bamdmux.live.tun import Tun
 from bamdmux.modem.network import Bearer
 bearers = [Bearer(0), Bearer(5)]
@@ -132,11 +132,11 @@ print(sorted(os.listdir("/proc/self/fd")) == before, os.path.exists(f"/proc/{pid
 
 def test_a_refusal_halfway_leaves_nothing() -> None:
     program = """
-from bamdmux.live import internal_network
+from bamdmux.live.networks import internal
 before = sorted(os.listdir("/proc/self/fd"))
 def fail(index, bearers):
     raise MachineError("no")
-internal_network._configure = fail
+internal._configure = fail
 try: InternalNetwork.create(bearers)
 except MachineError as error: print(error, sorted(os.listdir("/proc/self/fd")) == before)
 network.close()
@@ -148,12 +148,12 @@ except ChildProcessError: print("no child")
 
 def test_without_ipv6_it_is_an_ipv4_network() -> None:
     program = """
-from bamdmux.live import internal_network
-make = internal_network._make_device
+from bamdmux.live.networks import internal
+make = internal._make_device
 def make_without(mtu):
     device = make(1279)  # below 1280 an interface has no IPv6
     return device
-internal_network._make_device = make_without
+internal._make_device = make_without
 with InternalNetwork.create(bearers) as other:
     show = lambda: subprocess.check_output("ip route", shell=True, text=True)
     print(other.namespace.run(show).count("dev pdn0"))

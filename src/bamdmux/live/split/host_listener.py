@@ -1,0 +1,283 @@
+"""The modem's end of a split link: wait for a host, take what it hands over, notice its end, wait again.
+
+One host at a time. Who connects has two seconds to say what it wants; meanwhile, and whatever it says, the
+modem goes on. The modem itself (its bearers, later its SIM and registration) outlives its hosts: each gets a
+fresh end of the link, which adopts the memory as it is.
+"""
+
+import logging
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from bamdmux.errors import MachineError, ProtocolError
+from bamdmux.live.loop import Loop
+from bamdmux.live.modem_side import ModemSide, NetworkDevice
+from bamdmux.live.split.doorbell import Doorbell
+from bamdmux.live.split.far_side import RemoteSide
+from bamdmux.live.split.handover import (
+    HANDOVER_TIMEOUT_NS,
+    Message,
+    Refusal,
+    Role,
+    check_hello,
+    close_all,
+    decode_memory,
+    encode_answer,
+    encode_hello,
+    receive,
+    send,
+)
+from bamdmux.live.split.memory import SharedMemory
+from bamdmux.modem.network import PacketDataNetwork
+from bamdmux.modem.profiles import Profile
+from bamdmux.timing import Instant, earliest
+
+LOG: Final = logging.getLogger("bamdmux.modem")
+
+# Hosts that knock at the same time; one more has to wait until another has been answered.
+MAX_VISITORS: Final = 8
+
+
+class Visitor:
+    """Somebody who has connected and is not our host yet."""
+
+    def __init__(self, connection: socket.socket, now: Instant) -> None:
+        self.connection = connection
+        self.deadline = now + HANDOVER_TIMEOUT_NS
+        self.has_greeted = False
+
+
+class Host:
+    """The host that we serve: its end of everything, and our machine."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        memory: SharedMemory,
+        bells: tuple[Doorbell, Doorbell],
+        side: ModemSide,
+    ) -> None:
+        self.connection = connection
+        self.memory = memory
+        self.to_modem, self.to_host = bells
+        self.side = side
+        self.far = side.far = RemoteSide(self.to_host)
+
+
+class HostListener:
+    """A side of the runner: the modem, for whichever host is there.
+
+    Args:
+        path: where to listen; a stale socket of a modem that has died is replaced.
+        network: the device of the network behind the modem.
+
+    Raises:
+        MachineError: a modem listens there already, or there is something else.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        loop: Loop,
+        profile: Profile,
+        network: NetworkDevice,
+        packet_data_network: PacketDataNetwork,
+    ) -> None:
+        self.path = path
+        self.host: Host | None = None
+        self._loop = loop
+        self._profile = profile
+        self._network = network
+        self._packet_data_network = packet_data_network
+        self._visitors: dict[int, Visitor] = {}
+        self._listener = listen(path)
+        loop.watch(self._listener.fileno(), self._somebody_knocks)
+
+    @property
+    def deadline(self) -> Instant | None:
+        visitors = [visitor.deadline for visitor in self._visitors.values()]
+        return earliest(self.host.side.deadline if self.host is not None else None, *visitors)
+
+    def handle_timeout(self, now: Instant) -> None:
+        for descriptor, visitor in list(self._visitors.items()):
+            if now >= visitor.deadline:
+                LOG.warning("= somebody connected and said nothing in time")
+                self._show_out(descriptor)
+        if self.host is not None:
+            self.host.side.handle_timeout(now)
+
+    def feed(self, now: Instant) -> None:
+        if self.host is not None:
+            self.host.side.feed(now)
+
+    def carry_out_actions(self, now: Instant) -> bool:
+        return self.host is not None and self.host.side.carry_out_actions(now)
+
+    def arm(self) -> None:
+        """The batch is over: wake the host, if it has anything to look at."""
+        if self.host is not None:
+            self.host.side.arm()
+            self.host.far.flush()
+
+    # Who comes
+
+    def _somebody_knocks(self, now: Instant) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # gone again, or we are short of descriptors: the next knock is another chance
+            return
+        connection.setblocking(False)
+        if len(self._visitors) >= MAX_VISITORS:
+            connection.close()
+            return
+        try:
+            send(connection, encode_hello(Role.MODEM))
+        except OSError:
+            connection.close()
+            return
+        descriptor = connection.fileno()
+        self._visitors[descriptor] = Visitor(connection, now)
+        self._loop.watch(descriptor, lambda now: self._visitor_speaks(descriptor, now))
+
+    def _visitor_speaks(self, descriptor: int, now: Instant) -> None:
+        visitor = self._visitors[descriptor]
+        try:
+            message = receive(visitor.connection)
+        except BlockingIOError:
+            return
+        if message is None:
+            self._show_out(descriptor)
+            return
+        try:
+            self._hear(visitor, message, now)
+        except ProtocolError as error:
+            close_all(message.descriptors)
+            LOG.warning("= refused a host: %s", error)
+            with suppress(OSError):
+                send(visitor.connection, encode_answer(error))
+            self._show_out(descriptor)
+
+    def _hear(self, visitor: Visitor, message: Message, now: Instant) -> None:
+        if visitor.has_greeted:
+            self._accept(visitor, message, now)
+            return
+        check_hello(message.data, Role.HOST)
+        if self.host is not None:
+            raise ProtocolError(Refusal.BUSY, "another host is connected; disconnect that one first")
+        close_all(message.descriptors)
+        visitor.has_greeted = True
+
+    def _accept(self, visitor: Visitor, message: Message, now: Instant) -> None:
+        if self.host is not None:  # two of them were quick
+            raise ProtocolError(Refusal.BUSY, "another host is connected; disconnect that one first")
+        layout = decode_memory(message)
+        memory_descriptor, to_modem, to_host = message.descriptors
+        bells = Doorbell.adopt(to_modem), Doorbell.adopt(to_host)
+        memory = SharedMemory.adopt(memory_descriptor, layout)
+        with suppress(OSError):  # if it has gone meanwhile, the end of the connection comes next
+            send(visitor.connection, encode_answer())
+        descriptor = visitor.connection.fileno()
+        self._loop.forget(descriptor)
+        del self._visitors[descriptor]
+        side = ModemSide(
+            memory.memory, layout, self._profile, self._network, self._loop, self._packet_data_network
+        )
+        host = self.host = Host(visitor.connection, memory, bells, side)
+        self._loop.watch(descriptor, self._host_speaks)
+        self._loop.watch(host.to_modem.fileno(), self._rang)
+        LOG.info("= host connected")
+        side.start_on_used_memory(now)
+
+    def _rang(self, now: Instant) -> None:
+        assert self.host is not None
+        self.host.to_modem.answer()
+        self.host.side.look_at_memory(now)
+
+    # Who goes
+
+    def _host_speaks(self, now: Instant) -> None:
+        assert self.host is not None
+        try:
+            message = receive(self.host.connection)
+        except BlockingIOError:
+            return
+        if message is not None:
+            close_all(message.descriptors)
+            LOG.warning("= the host said %d bytes that nobody asked for", len(message.data))
+        LOG.info("= host gone")
+        self._let_host_go()
+
+    def _let_host_go(self) -> None:
+        host, self.host = self.host, None
+        assert host is not None
+        host.side.close()
+        self._loop.forget(host.connection.fileno())
+        self._loop.forget(host.to_modem.fileno())
+        host.connection.close()
+        host.to_modem.close()
+        host.to_host.close()
+        host.memory.close()
+
+    def _show_out(self, descriptor: int) -> None:
+        self._loop.forget(descriptor)
+        self._visitors.pop(descriptor).connection.close()
+
+    def close(self) -> None:
+        """Stop: the host notices, and the socket is removed."""
+        for descriptor in list(self._visitors):
+            self._show_out(descriptor)
+        if self.host is not None:
+            self._let_host_go()
+        self._loop.forget(self._listener.fileno())
+        self._listener.close()
+        with suppress(OSError):
+            self.path.unlink()
+
+
+def listen(path: Path) -> socket.socket:
+    """Listen at `path`, in place of a stale socket.
+
+    Raises:
+        MachineError: it is taken, or no place for a socket.
+    """
+    _clear_the_way(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(os.fspath(path))
+        listener.listen(MAX_VISITORS)
+    except OSError as error:
+        listener.close()
+        if "too long" in str(error):
+            raise MachineError(
+                f"socket path {path} is too long (107 bytes at most); use a shorter one"
+            ) from error
+        raise MachineError(f"cannot listen on {path}: {error.strerror}; choose another path") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _clear_the_way(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return  # nothing there, or `bind` will say what is wrong
+    if stat.S_ISDIR(mode):
+        raise MachineError(f"{path} is a folder; name a socket in it, as {path}/modem")
+    if not stat.S_ISSOCK(mode):
+        raise MachineError(f"{path} exists and is no socket; remove it, or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)  # whoever listened is dead
+            return
+        except OSError as error:
+            raise MachineError(
+                f"{path} is another program's socket ({error.strerror}); choose another path"
+            ) from error
+    raise MachineError(f"a modem listens on {path} already; stop it, or choose another path")

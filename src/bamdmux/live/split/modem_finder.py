@@ -1,0 +1,225 @@
+"""The host's end of a split link: find the modem, hand the memory over, notice its end, find it again.
+
+    LOOKING --connect--> GREETING --its hello--> OFFERING --its answer--> CONNECTED
+       ^________________________ end of the connection, refusal, time-out ____________|
+
+While nobody is there we look again, soon at first, then each second. The memory and the driver stay: a modem
+that comes back gets the same memory, with all that the lines have been through. Doorbells are new for each
+modem, lest a dead one's descriptors ring in ours.
+"""
+
+import logging
+import os
+import socket
+from contextlib import suppress
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from bamdmux.errors import MachineError, ProtocolError
+from bamdmux.live.host_side import HostSide
+from bamdmux.live.loop import Loop
+from bamdmux.live.split.doorbell import Doorbell
+from bamdmux.live.split.far_side import NobodyThere, RemoteSide
+from bamdmux.live.split.handover import (
+    HANDOVER_TIMEOUT_NS,
+    Message,
+    Refusal,
+    Role,
+    check_answer,
+    check_hello,
+    close_all,
+    encode_hello,
+    encode_memory,
+    receive,
+    send,
+)
+from bamdmux.live.split.memory import SharedMemory
+from bamdmux.timing import MILLISECOND, SECOND, Duration, Instant
+
+LOG: Final = logging.getLogger("bamdmux.host")
+
+FIRST_RETRY_NS: Final[Duration] = 20 * MILLISECOND
+LONGEST_RETRY_NS: Final[Duration] = SECOND
+
+# What another attempt will not mend.
+LASTING: Final = {Refusal.NO_HELLO, Refusal.WRONG_VERSION, Refusal.WRONG_ROLE, Refusal.BAD_LAYOUT}
+
+
+class Finding(Enum):
+    """How far we are with the modem."""
+
+    LOOKING = auto()
+    GREETING = auto()
+    OFFERING = auto()
+    CONNECTED = auto()
+
+
+class ModemFinder:
+    """A side of the runner: the link to a modem that may come and go.
+
+    Args:
+        path: the socket that the modem listens on.
+        memory: what is handed to it.
+    """
+
+    def __init__(self, path: Path, loop: Loop, host: HostSide, memory: SharedMemory) -> None:
+        self.path = path
+        self.state = Finding.LOOKING
+        self.connected_count = 0
+        self._loop = loop
+        self._host = host
+        self._memory = memory
+        self._connection: socket.socket | None = None
+        self._bells: tuple[Doorbell, Doorbell] | None = None  # to the modem, to us
+        self._far: RemoteSide | NobodyThere = NobodyThere()
+        self._retry_ns = FIRST_RETRY_NS
+        self._deadline: Instant | None = 0
+        self._has_said_why = ""
+        host.far = self._far
+
+    @property
+    def deadline(self) -> Instant | None:
+        return self._deadline
+
+    def handle_timeout(self, now: Instant) -> None:
+        if self._deadline is None or now < self._deadline:
+            return
+        if self.state is Finding.LOOKING:
+            self._look(now)
+        else:
+            self._lose("it does not answer", now)
+
+    def feed(self, now: Instant) -> None:
+        """Everything comes by callbacks of the loop."""
+
+    def carry_out_actions(self, now: Instant) -> bool:
+        """We are no machine."""
+        return False
+
+    def arm(self) -> None:
+        """The batch is over: wake the modem, if it has anything to look at."""
+        self._far.flush()
+
+    # Find it
+
+    def _look(self, now: Instant) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.setblocking(False)
+        try:
+            connection.connect(os.fspath(self.path))
+            send(connection, encode_hello(Role.HOST))
+        except OSError as error:
+            connection.close()
+            self._check_path(error)
+            self._look_again(error.strerror or str(error), now)
+            return
+        self._connection = connection
+        self._loop.watch(connection.fileno(), self._message_waits)
+        self._enter(Finding.GREETING, now)
+
+    def _check_path(self, error: OSError) -> None:
+        """Raise what waiting will not mend."""
+        if "too long" in str(error):
+            raise MachineError(f"socket path {self.path} is too long (107 bytes at most); use a shorter one")
+        with suppress(OSError):
+            if not self.path.is_socket() and self.path.exists():
+                raise MachineError(f"{self.path} is no socket; give the path that `bamdmux modem` listens on")
+        if isinstance(error, PermissionError):
+            raise MachineError(f"no permission for {self.path}; run as the user that the modem runs as")
+        if "wrong type" in str(error):
+            raise MachineError(f"{self.path} is another program's socket, not a modem's of bamdmux")
+
+    def _look_again(self, why: str, now: Instant) -> None:
+        if why != self._has_said_why:
+            self._has_said_why = why
+            LOG.info("= no modem at %s (%s), looking", self.path, why)
+        self.state = Finding.LOOKING
+        self._deadline = now + self._retry_ns
+        self._retry_ns = min(2 * self._retry_ns, LONGEST_RETRY_NS)
+
+    # Hand over
+
+    def _message_waits(self, now: Instant) -> None:
+        assert self._connection is not None
+        try:
+            message = receive(self._connection)
+        except BlockingIOError:
+            return
+        if message is None:
+            self._lose("it has gone", now)
+            return
+        close_all(message.descriptors)  # nobody asked for any
+        try:
+            self._take(message, now)
+        except ProtocolError as error:
+            if error.reason in LASTING and self.connected_count == 0:
+                raise MachineError(f"{self.path}: {error}") from error
+            self._lose(str(error), now)
+
+    def _take(self, message: Message, now: Instant) -> None:
+        match self.state:
+            case Finding.GREETING:
+                check_hello(message.data, Role.MODEM)
+                self._offer(now)
+            case Finding.OFFERING:
+                check_answer(message.data)
+                self._connect(now)
+            case _:
+                raise ProtocolError(Refusal.UNKNOWN, f"{len(message.data)} bytes that nobody asked for")
+
+    def _offer(self, now: Instant) -> None:
+        assert self._connection is not None
+        to_modem, to_host = self._bells = Doorbell.create(), Doorbell.create()
+        descriptors = [self._memory.fileno(), to_modem.fileno(), to_host.fileno()]
+        with suppress(OSError):  # it may have refused already: its answer says why
+            send(self._connection, encode_memory(self._memory.layout), descriptors)
+        self._enter(Finding.OFFERING, now)
+
+    def _connect(self, now: Instant) -> None:
+        assert self._bells is not None
+        to_modem, to_host = self._bells
+        self._loop.watch(to_host.fileno(), self._rang)
+        self._far = self._host.far = RemoteSide(to_modem)
+        self.connected_count += 1
+        self._retry_ns, self._has_said_why = FIRST_RETRY_NS, ""
+        self._enter(Finding.CONNECTED, now)
+        LOG.info("= modem found at %s", self.path)
+        self._host.look_at_memory(now)
+
+    def _rang(self, now: Instant) -> None:
+        assert self._bells is not None
+        self._bells[1].answer()
+        self._host.look_at_memory(now)
+
+    # Lose it
+
+    def _lose(self, why: str, now: Instant) -> None:
+        was_connected = self.state is Finding.CONNECTED
+        self._let_go()
+        if was_connected:
+            LOG.warning("= the modem is gone (%s); its channels are closed until it is back", why)
+            self._host.driver.modem_vanished(now)
+        self._look_again(why, now)
+
+    def _let_go(self) -> None:
+        self._far = self._host.far = NobodyThere()
+        if self._connection is not None:
+            self._loop.forget(self._connection.fileno())
+            self._connection.close()
+            self._connection = None
+        if self._bells is not None:
+            to_modem, to_host = self._bells
+            self._loop.forget(to_host.fileno())
+            to_modem.close()
+            to_host.close()
+            self._bells = None
+
+    def _enter(self, state: Finding, now: Instant) -> None:
+        self.state = state
+        self._deadline = None if state is Finding.CONNECTED else now + HANDOVER_TIMEOUT_NS
+
+    def close(self) -> None:
+        """Leave the modem; it notices."""
+        self._let_go()
+        self._deadline = None
