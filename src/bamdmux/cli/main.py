@@ -88,6 +88,7 @@ def _fail(message: str, code: int) -> int:
 
 def _fail_to_write(error: OSError) -> int:
     """Nobody took our output: a full disk, or a reader who has seen enough."""
+    logging.getLogger("bamdmux").debug("this happened:", exc_info=error)
     if not isinstance(error, BrokenPipeError):
         where = f" {error.filename}" if error.filename else ""
         _fail(f"cannot go on:{where} {error.strerror}; mend that and start again", FAILED)

@@ -87,10 +87,14 @@ class ControlServer:
     def _read(self, client: "_Client", now: Instant) -> None:
         had_requests = bool(client.requests)
         client.read()
-        if not had_requests:
+        if client.is_over:
+            self._drop(client)
+        elif not had_requests:
             self._serve(client, now)
 
     def _serve(self, client: "_Client", now: Instant) -> None:
+        if client.connection.fileno() < 0:
+            return  # dropped since it was put off
         for _ in range(min(REQUESTS_PER_TURN, len(client.requests))):
             client.answer(self._handle(client.requests.popleft(), now))
             if client.is_over:
@@ -183,7 +187,8 @@ def request(path: Path, command: str, **arguments: object) -> Any:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
             connection.connect(os.fspath(path))
-            connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            with suppress(BrokenPipeError):  # it may have turned us away: its answer says why
+                connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             line = b""
             while not line.endswith(b"\n") and (data := connection.recv(MAX_REQUEST_BYTES)):
                 line += data

@@ -64,6 +64,7 @@ NAME_SERVER: Final = IPv4Address("10.64.255.53")  # in nobody's bearer
 MAC: Final = bytes.fromhex("020000640002")  # ours; local, as all addresses with 02
 PASST_MAC: Final = bytes.fromhex("020000640001")
 TRANSACTION: Final = 0x8916
+SEND_BUFFER_BYTES: Final = 1 << 22
 
 ANSWER_SECONDS: Final = 10.0  # for the first answer; milliseconds, unless the machine is busy
 IPV6_SECONDS: Final = 0.2  # after the others, for the answer that shows that it serves IPv6
@@ -106,6 +107,8 @@ class PasstNetwork:
         bearer = bearers[0]
         with ExitStack() as resources:
             near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            for end in (near_end, far_end):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(os.environ.get("SB", SEND_BUFFER_BYTES)))
             stream = FrameStream(near_end)
             resources.callback(stream.close)
             plan = Plan.for_caller()
