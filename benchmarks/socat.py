@@ -306,7 +306,7 @@ def show(comparisons: Sequence[Comparison], figures: Sequence[Figure]) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print("ratio: above 1 bamdmux is faster; ±: half of the range; CPU: a Gbit, or 1000 pings")
+    console.print("ratio above 1: bamdmux is faster; ±: half of the range; CPU: a Gbit, 1000 pings")
     for figure in figures:
         console.print(f"{figure.name}: {figure.value:.3g} {figure.unit} (at most {figure.limit:g})")
 

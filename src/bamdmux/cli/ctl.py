@@ -1,7 +1,7 @@
 """``bamdmux ctl``: ask a running link."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from bamdmux.live.control import request
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 @click.group("ctl")
@@ -47,36 +48,47 @@ def _render(status: Mapping[str, Any]) -> str:
 
 
 def _show(status: Mapping[str, Any], console: "Console") -> None:
+    """Whichever halves of the link the process has."""
+    for line in _head_lines(status):
+        console.print(line, highlight=False)
+    if status["host"] is not None:
+        console.print(_channel_table(status["host"]))
+    for line in _drop_lines(status):
+        console.print(line, highlight=False)
+
+
+def _head_lines(status: Mapping[str, Any]) -> Iterator[str]:
+    host, modem = status["host"], status["modem"]
+    if host is not None:
+        power = host["power"]
+        yield f"host   {power['vote']}, the modem is {'up' if power['modem_up'] else 'down'}"
+        yield (
+            f"       {power['votes']} votes, {power['acks']} acks, {power['failed_resumes']} failed resumes, "
+            f"suspended {power['suspended_ms'] / 1000:.1f} of {status['uptime_ms'] / 1000:.1f} s"
+        )
+    if modem is not None:
+        yield (
+            f"modem  {modem['profile']}, {modem['power']['state']}, {modem['power']['rises']} rises; "
+            f"{modem['frames_received']} frames in, {modem['frames_sent']} out"
+        )
+    elif "connection" in status:
+        yield f"modem  {status['connection']['state']} at {status['connection']['socket']}"
+    else:
+        yield "modem  no host is connected"
+
+
+def _channel_table(host: Mapping[str, Any]) -> "Table":
     from rich.table import Table
 
-    host, modem = status["host"], status["modem"]
-    power, modem_power = host["power"], modem["power"]
-    uptime_ms = max(1, status["uptime_ms"])
-    console.print(
-        f"host   {power['vote']}, the modem is {'up' if power['modem_up'] else 'down'}", highlight=False
-    )
-    console.print(
-        f"       {power['votes']} votes, {power['acks']} acks, {power['failed_resumes']} failed resumes, "
-        f"suspended {power['suspended_ms'] / 1000:.1f} of {uptime_ms / 1000:.1f} s",
-        highlight=False,
-    )
-    console.print(
-        f"modem  {modem['profile']}, {modem_power['state']}, {modem_power['rises']} rises; "
-        f"{modem['frames_received']} frames in, {modem['frames_sent']} out",
-        highlight=False,
-    )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("interface")
     table.add_column("state")
     for heading in ("sent", "bytes", "dropped", "received", "bytes", "dropped"):
         table.add_column(heading, justify="right")
     for channel in host["channels"].values():
-        table.add_row(
-            channel["interface"], _state(channel), *_numbers(channel["transmitted"], channel["received"])
-        )
-    console.print(table)
-    for line in _drop_lines(status):
-        console.print(line, highlight=False)
+        numbers = _numbers(channel["transmitted"], channel["received"])
+        table.add_row(channel["interface"], _state(channel), *numbers)
+    return table
 
 
 def _state(channel: Mapping[str, Any]) -> str:
@@ -93,30 +105,28 @@ def _numbers(*directions: Mapping[str, Any]) -> list[str]:
     return numbers
 
 
-def _drop_lines(status: Mapping[str, Any]) -> list[str]:
+def _drop_lines(status: Mapping[str, Any]) -> Iterator[str]:
     """Every drop with its reason, as far as there are any."""
-    lines = []
-    for channel in status["host"]["channels"].values():
-        for direction in ("transmitted", "received"):
-            lines += _reasons(f"{channel['interface']} {direction}", channel[direction])
-    for channel in status["modem"]["channels"]:
+    host, modem = status["host"], status["modem"]
+    if host is not None:
+        for channel in host["channels"].values():
+            for direction in ("transmitted", "received"):
+                yield from _reasons(f"{channel['interface']} {direction}", channel[direction])
+        yield from _reasons("host, no channel", host["unassigned"])
+        for name, count in host["dropped_by_kernel"].items():
+            if count:
+                yield f"{name}: {count:,} dropped by the kernel, its queue was full"
+    if modem is not None:
+        for channel in modem["channels"]:
+            for direction in ("uplink", "downlink"):
+                if direction in channel:
+                    yield from _reasons(
+                        f"modem, channel {channel['channel']} {direction}", channel[direction]
+                    )
         for direction in ("uplink", "downlink"):
-            if direction in channel:
-                lines += _reasons(f"modem, channel {channel['channel']} {direction}", channel[direction])
-    lines += _reasons("host, no channel", status["host"]["unassigned"])
-    for direction in ("uplink", "downlink"):
-        lines += _reasons(f"modem, no bearer, {direction}", status["modem"][f"{direction}_strays"])
-    kernel_drops = status["host"]["dropped_by_kernel"].items()
-    lines += [
-        f"{name}: {count:,} dropped by the kernel, its queue was full"
-        for name, count in kernel_drops
-        if count
-    ]
-    return lines
+            yield from _reasons(f"modem, no bearer, {direction}", modem[f"{direction}_strays"])
 
 
-def _reasons(where: str, counters: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{where}: {count:,} dropped, {reason.replace('_', ' ')}"
-        for reason, count in counters["drops"].items()
-    ]
+def _reasons(where: str, counters: Mapping[str, Any]) -> Iterator[str]:
+    for reason, count in counters["drops"].items():
+        yield f"{where}: {count:,} dropped, {reason.replace('_', ' ')}"

@@ -20,7 +20,7 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130  # as a shell says of SIGINT
 
 # Each is a module of this package, imported when it is asked for: starting up costs time.
-SUBCOMMANDS: Final = ("run", "ctl", "doctor", "profiles")
+SUBCOMMANDS: Final = ("run", "host", "modem", "ctl", "doctor", "profiles")
 
 
 class Subcommands(click.Group):

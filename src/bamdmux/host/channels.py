@@ -13,6 +13,7 @@ It sends nothing: that an OPEN is due is a return value.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final
 
 from bamdmux.actions import (
     Action,
@@ -69,6 +70,13 @@ class Channel:
             "transmitted": self.transmitted.as_dict(),
             "received": self.received.as_dict(),
         }
+
+
+# What a ring that fills up and empties asks for, thousands of times a second: made once.
+_QUEUES_STOPPED: Final = Log(Severity.DEBUG, LogEvent.QUEUES_STOPPED)
+_QUEUES_WOKEN: Final = Log(Severity.DEBUG, LogEvent.QUEUES_WOKEN)
+_STOP_QUEUE: Final = [StopQueue(channel) for channel in range(CHANNEL_COUNT)]
+_WAKE_QUEUE: Final = [WakeQueue(channel) for channel in range(CHANNEL_COUNT)]
 
 
 class Answer(Enum):
@@ -156,6 +164,17 @@ class Channels:
             self._log(Severity.ERROR, LogEvent.NOT_OPEN, channel)
             return
         channel.is_remote_open = False
+        self._detach(channel)
+
+    def modem_vanished(self) -> None:
+        """Every channel of a dead modem is closed, and our OPENs are void; its successor begins anew."""
+        for channel in self._channels:
+            channel.is_open = channel.is_open_queued = False
+            if channel.is_remote_open:
+                channel.is_remote_open = False
+                self._detach(channel)
+
+    def _detach(self, channel: Channel) -> None:
         if channel.device is not None:
             self._outbox.append(DetachNetdev(channel.index))
             if channel.is_up:
@@ -203,14 +222,14 @@ class Channels:
     def stop(self, channel: Channel) -> None:
         """Read no more packets of this interface."""
         channel.queue_is_stopped = True
-        self._outbox.append(StopQueue(channel.index))
+        self._outbox.append(_STOP_QUEUE[channel.index])
 
     def stop_all(self) -> None:
         """The ring is full."""
         if self.all_are_stopped:
             return
         self.all_are_stopped = True
-        self._outbox.append(Log(Severity.DEBUG, LogEvent.QUEUES_STOPPED))
+        self._outbox.append(_QUEUES_STOPPED)
         for channel in self._channels:
             if channel.device is not None and not channel.queue_is_stopped:
                 self.stop(channel)
@@ -220,14 +239,14 @@ class Channels:
         if not self.all_are_stopped:
             return
         self.all_are_stopped = False
-        self._outbox.append(Log(Severity.DEBUG, LogEvent.QUEUES_WOKEN))
+        self._outbox.append(_QUEUES_WOKEN)
         for channel in self._channels:
             if channel.may_transmit:  # Differs: the kernel wakes detached interfaces too
                 self._wake(channel)
 
     def _wake(self, channel: Channel) -> None:
         channel.queue_is_stopped = False
-        self._outbox.append(WakeQueue(channel.index))
+        self._outbox.append(_WAKE_QUEUE[channel.index])
 
     def _log(self, severity: Severity, event: LogEvent, channel: Channel) -> None:
         self._outbox.append(Log(severity, event, channel.index))

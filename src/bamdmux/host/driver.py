@@ -12,7 +12,6 @@ Where it departs from the kernel on purpose, the line says `Differs:`; docs/diff
 """
 
 from collections.abc import Iterable
-from enum import Enum, auto
 from typing import Final
 
 from bamdmux.actions import Action, Line, Log, LogEvent, Pipe, Removed, RingDoorbell, Severity
@@ -21,10 +20,14 @@ from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Answer, Channel, Channels
 from bamdmux.host.power import HostOptions, HostVote, ModemPowerLine, PowerChange, VoteEvent
 from bamdmux.host.receive import ReceiveRing, Rejected
+from bamdmux.host.removal import Removal, Stage
 from bamdmux.host.transmit import Leftovers, TransmitRing
 from bamdmux.netdevice import NetDevice
 from bamdmux.timing import MILLISECOND, Instant, earliest
 from bamdmux.wire.dmux import Command, Frame
+
+_RING_TX: Final = RingDoorbell(Pipe.TX)
+_RING_RX: Final = RingDoorbell(Pipe.RX)
 
 _REJECTION_LOGS: Final = {
     DropReason.BAD_MAGIC: (Severity.ERROR, LogEvent.BAD_MAGIC),
@@ -38,22 +41,12 @@ _REJECTION_LOGS: Final = {
 }
 
 
-class Removal(Enum):
-    """How far `remove` has come."""
-
-    NOT_ASKED = auto()
-    WAKING = auto()  # the modem is to hear our CLOSEs
-    CLOSING = auto()  # some CLOSE still waits for a slot
-    WAITING_FOR_MODEM = auto()  # our vote is gone; its power should follow
-    DONE = auto()
-
-
 class HostDriver:
     """The near side of the link.
 
     Args:
         tx, rx: our ends of the two pipes.
-        ack_level: level of the line HOST_ACK as it is now; not low, if an earlier driver left it so.
+        vote_level, ack_level: levels of our two lines now; not low, if an earlier driver left them so.
     """
 
     def __init__(
@@ -61,14 +54,14 @@ class HostDriver:
         tx: PipeOwner,
         rx: PipeOwner,
         *,
+        vote_level: bool = False,
         ack_level: bool = False,
         options: HostOptions = HostOptions(),  # noqa: B008 - frozen
     ) -> None:
         self._outbox: list[Action] = []
-        self._options = options
         self._tx = tx
         self._rx = rx
-        self._vote = HostVote(self._outbox, options)
+        self._vote = HostVote(self._outbox, options, vote_level)
         self._modem_power = ModemPowerLine(self._outbox, ack_level)
         self._transmit_ring = TransmitRing(tx)
         self._receive_ring = ReceiveRing(rx)
@@ -76,8 +69,7 @@ class HostDriver:
         self.unassigned = Counters()  # frames from the modem that name no channel
         self._register_at: Instant | None = None  # some channel was opened and has no interface yet
         self._power_up_count = 0  # of the modem
-        self._removal = Removal.NOT_ASKED
-        self._removal_deadline: Instant | None = None
+        self._removal = Removal(options.remote_timeout_ns)
 
     def probe(self, modem_power_edges: int, modem_ack_edges: int, now: Instant) -> None:
         """Start; the first call.
@@ -101,21 +93,12 @@ class HostDriver:
     @property
     def deadline(self) -> Instant | None:
         """When `handle_timeout` is wanted; None if nothing is to come by itself."""
-        return earliest(self._vote.deadline, self._register_at, self._removal_deadline)
+        return earliest(self._vote.deadline, self._register_at, self._removal.deadline)
 
     @property
     def is_leaving(self) -> bool:
         """Whether `remove` was called."""
-        return self._removal is not Removal.NOT_ASKED
-
-    @property
-    def _has_left(self) -> bool:
-        return self._removal is Removal.DONE
-
-    @property
-    def _vote_is_over(self) -> bool:
-        """Whether removal has dropped the vote: nothing may ask for power again."""
-        return self._removal in (Removal.WAITING_FOR_MODEM, Removal.DONE)
+        return self._removal.is_asked
 
     def wants_packets(self, index: int) -> bool:
         """Whether `transmit` would read packets of this channel's interface; while not, do not poll it."""
@@ -127,7 +110,7 @@ class HostDriver:
     def netdev_registered(self, index: int, device: NetDevice, now: Instant) -> None:
         """The interface that RegisterNetdev asked for exists, and is down."""
         self.channels.registered(self.channels[index], device)
-        if self._vote_is_over:
+        if self._removal.vote_is_over:
             self.channels.unregister_all()  # it was asked for before we left
 
     def interface_changed(self, index: int, is_up: bool, now: Instant) -> None:
@@ -187,7 +170,7 @@ class HostDriver:
 
     def _push(self, now: Instant) -> None:
         """Something new may be in the ring: send it, or ask for power first."""
-        if self._vote_is_over:
+        if self._removal.vote_is_over:
             return
         ring = self._transmit_ring
         ring.place_waiting_commands()
@@ -204,7 +187,7 @@ class HostDriver:
         self._vote.busy()
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
-        self._outbox.append(RingDoorbell(Pipe.TX))
+        self._outbox.append(_RING_TX)
         for command in commands:
             channel = self.channels[command.channel]
             if command.command is Command.OPEN and channel.is_open_queued and not channel.is_open:
@@ -222,7 +205,7 @@ class HostDriver:
         self._push(now)
         if self._transmit_ring.is_empty:
             self._vote.idle(now)
-        if self._removal is Removal.CLOSING:
+        if self._removal.stage is Stage.CLOSING:
             self._continue_removal(now)
 
     def _space_freed(self) -> None:
@@ -249,7 +232,7 @@ class HostDriver:
             else:
                 self._remote_opened(arrival, now)
         if self._rx.publish():
-            self._outbox.append(RingDoorbell(Pipe.RX))
+            self._outbox.append(_RING_RX)
 
     def _remote_opened(self, frame: Frame, now: Instant) -> None:
         """The modem announces a channel. That is not answered; our own OPEN goes with the interface."""
@@ -274,7 +257,7 @@ class HostDriver:
 
     def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
         """A line of the modem's moved, or may have: `edge_count` is what its word says now."""
-        if self._has_left:
+        if self._removal.is_done:
             return
         if line is Line.MODEM_ACK:
             self._act_on(self._vote.ack_changed(edge_count, now), now)
@@ -291,14 +274,14 @@ class HostDriver:
             self._modem_power.acknowledge()
         if change in (PowerChange.FELL, PowerChange.CYCLED):
             self._power_down(now)
-        if change in (PowerChange.ROSE, PowerChange.CYCLED) and not self._has_left:
+        if change in (PowerChange.ROSE, PowerChange.CYCLED) and not self._removal.is_done:
             self._power_up(now)
 
     def _power_up(self, now: Instant) -> None:
         self._power_up_count += 1
         self._receive_ring.open()
         self._rx.publish()
-        self._outbox.append(RingDoorbell(Pipe.RX))
+        self._outbox.append(_RING_RX)
         self._modem_power.acknowledge()
         self._act_on(self._vote.modem_rose(now), now)
         self._push(now)  # commands that it did not take when it was away
@@ -309,8 +292,26 @@ class HostDriver:
         self._release_pipes()
         self._modem_power.acknowledge()
         self._act_on(self._vote.modem_fell(now), now)
-        if self._removal is Removal.WAITING_FOR_MODEM:
-            self._finish_removal()
+        if self._removal.stage is Stage.WAITING_FOR_MODEM:
+            self._finish_removal(now)
+
+    def modem_vanished(self, now: Instant) -> None:
+        """The modem has died, and could not even lower its line; the world knows by other means."""
+        if self._removal.is_done:
+            return
+        self.doorbell_rang(Pipe.RX, now)  # what it said before it died
+        self._transmitted(now)
+        self._release_pipes()
+        self._vote.modem_vanished(now)
+        self.channels.modem_vanished()
+        self._count_lost(self._transmit_ring.take_submitted(), DropReason.LOST_IN_FLIGHT)
+        self._count_lost(self._transmit_ring.take_pending(), DropReason.LOST_IN_FLIGHT)
+        self._transmit_ring.forget_commands()
+        self._space_freed()
+        if self._removal.vote_is_over:
+            self._finish_removal(now)
+        elif self.is_leaving:
+            self._drop_vote(now)
 
     def _release_pipes(self) -> None:
         for pipe in (self._tx, self._rx):
@@ -324,7 +325,7 @@ class HostDriver:
             self._register_at = None
             self.channels.ask_to_register()
         self._act_on(self._vote.handle_timeout(now), now)
-        if self._removal_deadline is not None and now >= self._removal_deadline:
+        if self._removal.has_timed_out(now):
             self._removal_timed_out(now)
 
     def _act_on(self, event: VoteEvent, now: Instant) -> None:
@@ -346,11 +347,11 @@ class HostDriver:
         if packet_count := self._transmit_ring.pending_packets:
             self._log(Severity.DEBUG, LogEvent.SENDING_DEFERRED, packet_count)
         self._submit()
-        if self._removal is Removal.WAKING:
+        if self._removal.stage is Stage.WAKING:
             self._close_interfaces(now)
 
     def _resume_failed(self, now: Instant) -> None:
-        if self._removal is Removal.WAKING:
+        if self._removal.stage is Stage.WAKING:
             self._drop_vote(now)
         elif self._transmit_ring.has_waiting_commands:
             self._vote.retry_later(now)
@@ -359,25 +360,27 @@ class HostDriver:
         """Packets are lost and counted; commands never are."""
         event = LogEvent.POWER_LOST if reason is DropReason.LOST_IN_FLIGHT else LogEvent.RESUME_TIMED_OUT
         self._log(Severity.WARNING, event, len(leftovers.packets))
-        for index, length in leftovers.packets:
-            self.channels[index].transmitted.take_back(length, reason)
+        self._count_lost(leftovers, reason)
         self._transmit_ring.return_commands(leftovers.commands)
         self.channels.wake_all()
+
+    def _count_lost(self, leftovers: Leftovers, reason: DropReason) -> None:
+        for index, length in leftovers.packets:
+            self.channels[index].transmitted.take_back(length, reason)
 
     # Removal
 
     def remove(self, now: Instant) -> None:
         """Let go of everything in order: CLOSEs, interfaces, vote, power. `Removed` is the last action."""
         assert not self.is_leaving, "asked for once"
-        self._removal = Removal.WAKING
+        self._removal.enter(Stage.WAKING, now)
         self._register_at = None
         # The driver core wakes a device before it takes its driver away.
         if self._vote.request(now):
             self._close_interfaces(now)
 
     def _close_interfaces(self, now: Instant) -> None:
-        self._removal = Removal.CLOSING
-        self._removal_deadline = now + self._options.remote_timeout_ns
+        self._removal.enter(Stage.CLOSING, now)
         for channel in self.channels:
             if channel.is_up or channel.is_open_queued:  # or went down while we woke the modem
                 self._send_close(channel, now)
@@ -390,22 +393,20 @@ class HostDriver:
     def _drop_vote(self, now: Instant) -> None:
         self.channels.unregister_all()
         self._vote.drop(now)
-        self._removal = Removal.WAITING_FOR_MODEM
-        self._removal_deadline = now + self._options.remote_timeout_ns
+        self._removal.enter(Stage.WAITING_FOR_MODEM, now)
         if not self._rx.is_open:
-            self._finish_removal()
+            self._finish_removal(now)
 
     def _removal_timed_out(self, now: Instant) -> None:
-        if self._removal is Removal.CLOSING:
+        if self._removal.stage is Stage.CLOSING:
             self._drop_vote(now)
             return
         self._log(Severity.ERROR, LogEvent.REMOVE_TIMED_OUT)
-        self._finish_removal()
+        self._finish_removal(now)
 
-    def _finish_removal(self) -> None:
+    def _finish_removal(self, now: Instant) -> None:
         self._release_pipes()
-        self._removal = Removal.DONE
-        self._removal_deadline = None
+        self._removal.enter(Stage.DONE, now)
         self._outbox.append(Removed())
 
     # Saying

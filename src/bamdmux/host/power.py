@@ -77,7 +77,7 @@ class VoteStatistics:
 class HostVote:
     """Our vote for power."""
 
-    def __init__(self, outbox: list[Action], options: HostOptions) -> None:
+    def __init__(self, outbox: list[Action], options: HostOptions, level: bool = False) -> None:
         self._outbox = outbox
         self._options = options
         self._state = VoteState.SUSPENDED
@@ -85,7 +85,7 @@ class HostVote:
         self._idle_since: Instant | None = None  # while ACTIVE: when the last transmission completed
         self._retry_at: Instant | None = None
         self._suspended_since: Instant | None = 0
-        self._is_set = False
+        self._is_set = level
         self._ack_is_owed = False
         self._ack_edges = 0  # of the modem's ack line, as last seen
         self._modem_is_up = False
@@ -93,10 +93,12 @@ class HostVote:
         self.statistics = VoteStatistics()
 
     def probe(self, ack_edges: int, modem_is_up: bool, now: Instant) -> None:
-        """Start, SUSPENDED, with nothing owed."""
+        """Start, SUSPENDED. A vote that an earlier driver left is dropped: so our first one is an edge."""
         self._ack_edges = ack_edges
         self._modem_is_up = modem_is_up
         self._suspended_since = now
+        if self._is_set:
+            self._set_line(False)
 
     @property
     def state(self) -> VoteState:
@@ -238,6 +240,17 @@ class HostVote:
         self.statistics.power_loss_count += 1
         self._enter(VoteState.SUSPENDED, now)
         return VoteEvent.LOST
+
+    def modem_vanished(self, now: Instant) -> None:
+        """The modem is dead, and owes us nothing any more."""
+        self._modem_is_up = False
+        self._is_controlled = True
+        if self._is_set:
+            self._set_line(False)
+        self._ack_is_owed = False
+        if self._state is not VoteState.SUSPENDED:
+            self._enter(VoteState.SUSPENDED, now)
+        self._retry_at = None
 
     def _set_line(self, level: bool) -> None:
         assert level != self._is_set, "a vote that changes nothing is no edge"

@@ -232,6 +232,10 @@ class TransmitRing:
         """Commands never get lost: these come first when there is power again."""
         self._waiting.extendleft(reversed(commands))
 
+    def forget_commands(self) -> None:
+        """Whoever was to hear them is dead."""
+        self._waiting.clear()
+
     def discard_from(self, device: NetDevice, counters: Counters) -> None:
         """Throw away what an interface that went down still had queued."""
         scratch = memoryview(bytearray(PACKET_INFORMATION_BYTES + MAX_PACKET_BYTES))

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from bamdmux.errors import BamDmuxError, MachineError, UsageError
 from bamdmux.live.loop import Loop
+from bamdmux.live.sockets import listen
 from bamdmux.timing import Instant
 
 # A request says what to do, not what to store; an answer is a status of a few kilobytes.
@@ -39,8 +40,11 @@ class ControlServer:
     """Answers requests on a Unix socket.
 
     Args:
-        path: where the socket is made; its folder must exist.
+        path: where the socket is made; its folder must exist, a stale socket is replaced.
         handlers: for each command a function of the request and the time; its result must be JSON.
+
+    Raises:
+        MachineError: somebody listens there already, or there is something else.
     """
 
     def __init__(self, path: Path, loop: Loop, handlers: Mapping[str, Handler]) -> None:
@@ -48,16 +52,8 @@ class ControlServer:
         self._loop = loop
         self._handlers = handlers
         self._clients: dict[int, _Client] = {}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._listener.bind(os.fspath(path))
-        except OSError as error:
-            self._listener.close()
-            reason = "path too long" if "too long" in str(error) else error.strerror
-            raise MachineError(f"cannot listen on {path}: {reason}; choose another path") from error
+        self._listener = listen(path, socket.SOCK_STREAM)
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._listener.setblocking(False)
-        self._listener.listen(MAX_CLIENTS)
         loop.watch(self._listener.fileno(), self._accept)
 
     def _accept(self, now: Instant) -> None:

@@ -66,16 +66,21 @@ class HostSide:
     def __init__(
         self, memory: memoryview, layout: LinkLayout, namespace: NetworkNamespace, loop: Loop
     ) -> None:
-        self.driver = HostDriver(PipeOwner(memory, layout.tx), PipeOwner(memory, layout.rx))
+        self._writers: Mapping[Line, LineWriter] = {
+            line: LineWriter(memory, layout, line) for line in (Line.HOST_VOTE, Line.HOST_ACK)
+        }
+        self.driver = HostDriver(
+            PipeOwner(memory, layout.tx),
+            PipeOwner(memory, layout.rx),
+            vote_level=self._writers[Line.HOST_VOTE].level,
+            ack_level=self._writers[Line.HOST_ACK].level,
+        )
         self.far: FarSide  # set by whoever joins the two halves
         self.tuns: dict[int, Tun] = {}
         self.is_removed = False
         self._removed: list[Tun] = []  # to be closed when all actions are done
         self._namespace = namespace
         self._loop = loop
-        self._writers: Mapping[Line, LineWriter] = {
-            line: LineWriter(memory, layout, line) for line in (Line.HOST_VOTE, Line.HOST_ACK)
-        }
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
@@ -90,12 +95,26 @@ class HostSide:
         power, ack = self._readers[Line.MODEM_POWER], self._readers[Line.MODEM_ACK]
         self.driver.probe(power.edge_count, ack.edge_count, now)
 
+    @property
+    def deadline(self) -> Instant | None:
+        return self.driver.deadline
+
+    def handle_timeout(self, now: Instant) -> None:
+        self.driver.handle_timeout(now)
+
+    def look_at_memory(self, now: Instant) -> None:
+        """The far side has done something: see for ourselves what."""
+        for pipe in Pipe:
+            self.driver.doorbell_rang(pipe, now)
+        for line, reader in self._readers.items():
+            self.driver.line_changed(line, reader.edge_count, now)
+
     # From the network stack
 
     def _tun_readable(self, channel: int, now: Instant) -> None:
         self._waiting.append(channel)
 
-    def transmit(self, now: Instant) -> None:
+    def feed(self, now: Instant) -> None:
         """Give the driver the packets of the TUNs that were found readable."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []

@@ -4,14 +4,15 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from bamdmux.actions import Action, Line, Log, RingDoorbell, SetLine
-from bamdmux.bam.lines import LineWriter
+from bamdmux.actions import Action, Line, Log, Pipe, RingDoorbell, SetLine
+from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipePeer
 from bamdmux.live.host_side import FarSide
 from bamdmux.live.loop import Loop
-from bamdmux.live.tun import Tun
+from bamdmux.live.networks import NetworkDevice
 from bamdmux.modem.modem import Modem
+from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
 from bamdmux.timing import Instant
 
@@ -24,13 +25,21 @@ class ModemSide:
     """Modem and its way out.
 
     Args:
-        network: the TUN of the packet data network.
+        network: the device of the packet data network.
+        packet_data_network: the bearers, where they outlive this link.
     """
 
     def __init__(
-        self, memory: memoryview, layout: LinkLayout, profile: Profile, network: Tun, loop: Loop
+        self,
+        memory: memoryview,
+        layout: LinkLayout,
+        profile: Profile,
+        network: NetworkDevice,
+        loop: Loop,
+        packet_data_network: PacketDataNetwork | None = None,
     ) -> None:
-        self.modem = Modem(profile, PipePeer(memory, layout.tx), PipePeer(memory, layout.rx), network)
+        tx, rx = PipePeer(memory, layout.tx), PipePeer(memory, layout.rx)
+        self.modem = Modem(profile, tx, rx, network, packet_data_network)
         self.far: FarSide  # set by whoever joins the two halves
         self._network = network
         self._loop = loop
@@ -38,15 +47,36 @@ class ModemSide:
         self._writers: Mapping[Line, LineWriter] = {
             line: LineWriter(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
+        self._readers = {line: LineReader(memory, layout, line) for line in (Line.HOST_ACK, Line.HOST_VOTE)}
 
     def start(self, now: Instant) -> None:
-        """Switch the modem on."""
+        """Switch the modem on, with the lines as they are: new, or left by an earlier modem."""
+        self.modem.adopt(
+            power_level=self._writers[Line.MODEM_POWER].level,
+            ack_level=self._writers[Line.MODEM_ACK].level,
+            vote_edges=self._readers[Line.HOST_VOTE].edge_count,
+            host_ack_edges=self._readers[Line.HOST_ACK].edge_count,
+        )
         self.modem.boot(now)
+
+    @property
+    def deadline(self) -> Instant | None:
+        return self.modem.deadline
+
+    def handle_timeout(self, now: Instant) -> None:
+        self.modem.handle_timeout(now)
+
+    def look_at_memory(self, now: Instant) -> None:
+        """The far side has done something: see for ourselves what."""
+        for line, reader in self._readers.items():
+            self.modem.line_changed(line, reader.edge_count, now)
+        for pipe in Pipe:
+            self.modem.doorbell_rang(pipe, now)
 
     def _network_readable(self, now: Instant) -> None:
         self._network_is_readable = True
 
-    def receive(self, now: Instant) -> None:
+    def feed(self, now: Instant) -> None:
         """Give the modem what the network sends."""
         if self._network_is_readable:
             self._network_is_readable = False

@@ -103,6 +103,11 @@ class NetworkNamespace:
         except OSError as error:
             raise explain_refusal(error) from error
 
+    @classmethod
+    def current(cls) -> Self:
+        """The namespace that the calling thread is in."""
+        return cls(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
     def run(self, function: Callable[[], Result]) -> Result:
         """Call `function` in a short-lived thread inside the namespace; its result or exception is ours."""
 

@@ -26,11 +26,11 @@ from bamdmux.errors import MachineError
 from bamdmux.live import addresses
 from bamdmux.live.command import Command, ExecFailed, Exited, Started, Stopped
 from bamdmux.live.control import ControlServer
+from bamdmux.live.fused import FusedLink
 from bamdmux.live.init import SIGNALED
-from bamdmux.live.loop import Loop
+from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
 from bamdmux.live.networks import open_network
-from bamdmux.live.runner import Runner
 from bamdmux.live.tun import Tun
 from bamdmux.modem.network import Bearer, PacketDataNetwork
 from bamdmux.modem.profiles import Profile
@@ -102,8 +102,9 @@ class Session:
         self._namespace.run(addresses.prepare_namespace)
         self._loop = Loop()
         resources.callback(self._loop.close)
-        self._runner = Runner(self._loop, options.profile, self._namespace, self._network.device)
-        resources.callback(self._runner.close)
+        self._link = FusedLink(self._loop, options.profile, self._namespace, self._network)
+        resources.callback(self._link.close)
+        self._runner = self._link.runner
         self._folder = Path(tempfile.mkdtemp(prefix="bamdmux-"))
         resources.callback(shutil.rmtree, self._folder, ignore_errors=True)
         control = ControlServer(self._folder / "control", self._loop, {"status": self._status})
@@ -116,13 +117,13 @@ class Session:
 
     def start(self) -> None:
         """Boot the modem, and configure the interfaces that its channels bring."""
-        self._runner.start()
-        tuns = self._runner.host.tuns
+        self._link.start()
+        tuns = self._link.host.tuns
         wanted = len(self._bearers)
         if not self._runner.run_until(lambda: len(tuns) == wanted, ANNOUNCE_TIMEOUT_NS):
             raise MachineError(f"the modem announced {len(tuns)} of {wanted} channels; see what it says: -v")
         self._namespace.run(lambda: configure_interfaces(self._bearers, tuns))
-        channels = self._runner.host.driver.channels
+        channels = self._link.host.driver.channels
         is_open = lambda: all(channels[bearer.channel].is_open for bearer in self._bearers)  # noqa: E731
         if not self._runner.run_until(is_open, ANNOUNCE_TIMEOUT_NS):
             raise MachineError("the modem did not wake for the OPENs; see what it says: -v")
@@ -151,7 +152,9 @@ class Session:
 
     def remove(self) -> None:
         """Remove the driver in order."""
-        if not self._runner.remove(REMOVE_TIMEOUT_NS):
+        host = self._link.host
+        host.driver.remove(read_clock())
+        if not self._runner.run_until(lambda: host.is_removed, REMOVE_TIMEOUT_NS):
             LOG.warning("the driver was not removed in time")
 
     def _environment(self) -> dict[str, str]:
@@ -203,9 +206,7 @@ class Session:
             "version": VERSION,
             "pid": os.getpid(),
             "uptime_ms": (now - self._runner.started_at) // MILLISECOND,
-            "host": self._runner.host.status(now),
-            "modem": self._runner.modem.modem.status(now),
-            "network": {"kind": self._network.kind, "pid": self._network.server_pid},
+            **self._link.status(now),
         }
 
 

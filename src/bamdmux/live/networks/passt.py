@@ -108,7 +108,9 @@ class PasstNetwork:
         with ExitStack() as resources:
             near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             for end in (near_end, far_end):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(os.environ.get("SB", SEND_BUFFER_BYTES)))
+                end.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDBUF, int(os.environ.get("SB", SEND_BUFFER_BYTES))
+                )
             stream = FrameStream(near_end)
             resources.callback(stream.close)
             plan = Plan.for_caller()

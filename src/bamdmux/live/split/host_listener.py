@@ -6,16 +6,16 @@ fresh end of the link, which adopts the memory as it is.
 """
 
 import logging
-import os
 import socket
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bamdmux.errors import MachineError, ProtocolError
+from bamdmux.errors import ProtocolError
 from bamdmux.live.loop import Loop
-from bamdmux.live.modem_side import ModemSide, NetworkDevice
+from bamdmux.live.modem_side import ModemSide
+from bamdmux.live.networks import NetworkDevice
+from bamdmux.live.sockets import listen
 from bamdmux.live.split.doorbell import Doorbell
 from bamdmux.live.split.far_side import RemoteSide
 from bamdmux.live.split.handover import (
@@ -94,7 +94,7 @@ class HostListener:
         self._network = network
         self._packet_data_network = packet_data_network
         self._visitors: dict[int, Visitor] = {}
-        self._listener = listen(path)
+        self._listener = listen(path, socket.SOCK_SEQPACKET)
         loop.watch(self._listener.fileno(), self._somebody_knocks)
 
     @property
@@ -122,6 +122,10 @@ class HostListener:
         if self.host is not None:
             self.host.side.arm()
             self.host.far.flush()
+
+    def status(self, now: Instant) -> dict[str, object] | None:
+        """The modem's, None while no host is there."""
+        return self.host.side.modem.status(now) if self.host is not None else None
 
     # Who comes
 
@@ -190,7 +194,7 @@ class HostListener:
         self._loop.watch(descriptor, self._host_speaks)
         self._loop.watch(host.to_modem.fileno(), self._rang)
         LOG.info("= host connected")
-        side.start_on_used_memory(now)
+        side.start(now)
 
     def _rang(self, now: Instant) -> None:
         assert self.host is not None
@@ -236,48 +240,3 @@ class HostListener:
         self._listener.close()
         with suppress(OSError):
             self.path.unlink()
-
-
-def listen(path: Path) -> socket.socket:
-    """Listen at `path`, in place of a stale socket.
-
-    Raises:
-        MachineError: it is taken, or no place for a socket.
-    """
-    _clear_the_way(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        listener.bind(os.fspath(path))
-        listener.listen(MAX_VISITORS)
-    except OSError as error:
-        listener.close()
-        if "too long" in str(error):
-            raise MachineError(
-                f"socket path {path} is too long (107 bytes at most); use a shorter one"
-            ) from error
-        raise MachineError(f"cannot listen on {path}: {error.strerror}; choose another path") from error
-    listener.setblocking(False)
-    return listener
-
-
-def _clear_the_way(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return  # nothing there, or `bind` will say what is wrong
-    if stat.S_ISDIR(mode):
-        raise MachineError(f"{path} is a folder; name a socket in it, as {path}/modem")
-    if not stat.S_ISSOCK(mode):
-        raise MachineError(f"{path} exists and is no socket; remove it, or choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)  # whoever listened is dead
-            return
-        except OSError as error:
-            raise MachineError(
-                f"{path} is another program's socket ({error.strerror}); choose another path"
-            ) from error
-    raise MachineError(f"a modem listens on {path} already; stop it, or choose another path")

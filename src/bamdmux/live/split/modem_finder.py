@@ -19,6 +19,7 @@ from typing import Final
 from bamdmux.errors import MachineError, ProtocolError
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
+from bamdmux.live.sockets import too_long
 from bamdmux.live.split.doorbell import Doorbell
 from bamdmux.live.split.far_side import NobodyThere, RemoteSide
 from bamdmux.live.split.handover import (
@@ -121,7 +122,7 @@ class ModemFinder:
     def _check_path(self, error: OSError) -> None:
         """Raise what waiting will not mend."""
         if "too long" in str(error):
-            raise MachineError(f"socket path {self.path} is too long (107 bytes at most); use a shorter one")
+            raise too_long(self.path)
         with suppress(OSError):
             if not self.path.is_socket() and self.path.exists():
                 raise MachineError(f"{self.path} is no socket; give the path that `bamdmux modem` listens on")

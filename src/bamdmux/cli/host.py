@@ -1,0 +1,23 @@
+"""``bamdmux host``: the host's half of a link, for a modem in another process."""
+
+import logging
+from pathlib import Path
+
+import click
+
+
+@click.command("host")
+@click.option(
+    "--connect", "path", required=True, type=click.Path(path_type=Path), help="Where the modem listens."
+)
+@click.option("--ctl", "control_path", type=click.Path(path_type=Path), help="Make a control socket here.")
+def command(path: Path, control_path: Path | None) -> int:
+    """Be the host driver of the modem that listens at SOCK.
+
+    The interfaces wwan0... appear in this network namespace (which needs the right to make them) once the
+    modem opens its channels. The modem may come late, die and return. Ends in order on SIGTERM or Ctrl-C.
+    """
+    logging.getLogger("bamdmux").setLevel(min(logging.INFO, logging.getLogger("bamdmux").level))
+    from bamdmux.live.service import run_host
+
+    return run_host(path, control_path)

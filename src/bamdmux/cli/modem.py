@@ -1,0 +1,33 @@
+"""``bamdmux modem``: the modem's half of a link, for a host in another process."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from bamdmux.modem.profiles import load_profile, with_channels
+
+
+@click.command("modem")
+@click.option("--listen", "path", required=True, type=click.Path(path_type=Path), help="Where hosts connect.")
+@click.option("--profile", "profile_name", default="msm8916", show_default=True, help="The firmware to play.")
+@click.option("--channels", "channel_count", type=int, help="Only the first N channels of the profile.")
+@click.option("--network", default="internal", show_default=True, help="As of `bamdmux run`.")
+@click.option("--ctl", "control_path", type=click.Path(path_type=Path), help="Make a control socket here.")
+def command(
+    path: Path, profile_name: str, channel_count: int | None, network: str, control_path: Path | None
+) -> int:
+    """Be a modem, with a network behind it, for the hosts that connect to SOCK, one after the other.
+
+    Ends on SIGTERM or Ctrl-C.
+    """
+    profile = load_profile(profile_name)
+    if channel_count is not None:
+        profile = with_channels(profile, channel_count)
+    logging.getLogger("bamdmux").setLevel(min(logging.INFO, logging.getLogger("bamdmux").level))
+    from bamdmux.live.networks import check_kind
+
+    check_kind(network)
+    from bamdmux.live.service import run_modem
+
+    return run_modem(path, profile, network, control_path)

@@ -1,0 +1,114 @@
+"""The two halves of a link as programs of their own: `bamdmux host` and `bamdmux modem`.
+
+Each runs until a signal asks it to end, and then leaves in order: the host removes its driver, so that the
+modem hears of it; the modem hangs up, and the host waits for the next one. Neither minds when the other dies.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from bamdmux.live.control import ControlServer
+from bamdmux.live.loop import Loop, read_clock
+from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
+from bamdmux.live.networks import open_network
+from bamdmux.live.runner import Runner
+from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.split.host_listener import HostListener
+from bamdmux.live.split.link import SplitLink
+from bamdmux.modem.network import PacketDataNetwork
+from bamdmux.modem.profiles import Profile
+from bamdmux.timing import MILLISECOND, SECOND, Duration, Instant
+from bamdmux.version import VERSION
+
+LOG: Final = logging.getLogger("bamdmux.service")
+
+# The driver's own waits while it is removed: for power, for slots, for the modem to fall.
+REMOVE_TIMEOUT_NS: Final[Duration] = 7 * SECOND
+
+Status = Callable[[Instant], Mapping[str, object]]
+
+
+def run_host(path: Path, control_path: Path | None) -> int:
+    """Be the host of the modem that listens at `path`; the interfaces appear in our own network namespace.
+
+    Raises:
+        MachineError: this machine lacks something, or there is no modem of bamdmux at `path`.
+    """
+    with ExitStack() as resources:
+        resources.enter_context(handling(ENDING, exit_as_signaled))
+        loop = Loop()
+        resources.callback(loop.close)
+        namespace = resources.enter_context(NetworkNamespace.current())
+        link = SplitLink(loop, namespace, path)
+        resources.callback(link.close)
+        _serve_status(loop, control_path, link.runner, link.status, resources)
+        link.start()
+        _run_until_signaled(link.runner)
+        remove_driver(link)
+    return 0
+
+
+def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Path | None) -> int:
+    """Be a modem for the hosts that connect at `path`, one after the other.
+
+    Raises:
+        MachineError: this machine lacks something, or `path` is taken.
+    """
+    packet_data_network = PacketDataNetwork(profile.channels)
+    with ExitStack() as resources:
+        resources.enter_context(handling(ENDING, exit_as_signaled))
+        enter_user_namespace()
+        bearers = [bearer for bearer in packet_data_network.bearers if bearer is not None]
+        network = open_network(network_kind, bearers)
+        resources.callback(network.close)
+        loop = Loop()
+        resources.callback(loop.close)
+        listener = HostListener(path, loop, profile, network.device, packet_data_network)
+        resources.callback(listener.close)
+        runner = Runner(loop, [listener])
+
+        def status(now: Instant) -> Mapping[str, object]:
+            modem = listener.status(now)
+            return {
+                "host": None,
+                "modem": modem,
+                "network": {"kind": network.kind, "pid": network.server_pid},
+            }
+
+        _serve_status(loop, control_path, runner, status, resources)
+        LOG.info("= modem %s listens at %s", profile.name, path)
+        _run_until_signaled(runner)
+    return 0
+
+
+def remove_driver(link: SplitLink) -> None:
+    """Remove the driver in order, so that the modem hears of it."""
+    link.host.driver.remove(read_clock())
+    if not link.runner.run_until(lambda: link.host.is_removed, REMOVE_TIMEOUT_NS):
+        LOG.warning("the driver was not removed in time")
+
+
+def _serve_status(
+    loop: Loop, path: Path | None, runner: Runner, status: Status, resources: ExitStack
+) -> None:
+    if path is None:
+        return
+
+    def answer(request: Mapping[str, Any], now: Instant) -> object:
+        uptime_ms = (now - runner.started_at) // MILLISECOND
+        return {"version": VERSION, "pid": os.getpid(), "uptime_ms": uptime_ms, **status(now)}
+
+    control = ControlServer(path, loop, {"status": answer})
+    resources.callback(control.close)
+
+
+def _run_until_signaled(runner: Runner) -> None:
+    with wakeups(ENDING) as readable:
+        received = bytearray()
+        runner.loop.watch(readable.fileno(), lambda now: received.extend(readable.recv(64)))
+        runner.run_until(lambda: bool(received))
+        runner.loop.forget(readable.fileno())
