@@ -106,7 +106,7 @@ class PasstNetwork:
             raise MachineError("passt is not installed; sudo apt-get install passt")
         bearer = bearers[0]
         with ExitStack() as resources:
-            near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if os.environ.get("SQ") else socket.SOCK_STREAM)
             for end in (near_end, far_end):
                 end.setsockopt(
                     socket.SOL_SOCKET, socket.SO_SNDBUF, int(os.environ.get("SB", SEND_BUFFER_BYTES))
