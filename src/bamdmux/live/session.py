@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -99,7 +99,7 @@ class Session:
         self._namespace = resources.enter_context(NetworkNamespace.create())
         self._network = open_network(options.network, self._bearers)
         resources.callback(self._network.close)
-        self._namespace.run(addresses.prepare_namespace)
+        self._namespace.run(lambda: prepare_host(self._network.host_settings))
         self._loop = Loop()
         resources.callback(self._loop.close)
         self._link = FusedLink(self._loop, options.profile, self._namespace, self._network)
@@ -208,6 +208,14 @@ class Session:
             "uptime_ms": (now - self._runner.started_at) // MILLISECOND,
             **self._link.status(now),
         }
+
+
+def prepare_host(settings: Mapping[str, str]) -> None:
+    """Set what the host's namespace shall start with; in the namespace."""
+    addresses.prepare_namespace()
+    for name, value in settings.items():
+        with suppress(OSError):  # a container may have /proc/sys read-only
+            Path("/proc/sys", name).write_text(value)
 
 
 def configure_interfaces(bearers: Sequence[Bearer], tuns: Mapping[int, Tun]) -> None:

@@ -63,13 +63,13 @@ def python(identity: str, program: str) -> str:
 @for_each_identity
 def test_every_gateway_of_every_bearer_serves(identity: str) -> None:
     program = """
-print(network.http_url, network.device.name, network.namespace.fileno() >= 0)
+print(network.http_url, [tun.name for tun in network.tuns], network.namespace.fileno() >= 0)
 for bearer in bearers:
     for gateway in (bearer.gateway4, bearer.gateway6):
         print(gateway, get(gateway, "/sha256/0").decode()[:8], len(get(gateway, "/bytes/300000")))
 """
     assert python(identity, program).splitlines() == [
-        "http://10.64.0.1/ pdn0 True",
+        "http://10.64.0.1/ ['pdn0', 'pdn5'] True",
         "10.64.0.1 e3b0c442 300000",
         "2001:db8:64::1 e3b0c442 300000",
         "10.64.5.1 e3b0c442 300000",
@@ -102,7 +102,7 @@ print(show("ip link show pdn0; ip -6 address show dev pdn0; ip link show lo"))
 def test_it_says_nothing_on_its_own_account() -> None:
     program = """
 with InternalNetwork.create([Bearer(1)]) as other:
-    print(get("10.64.0.1", "/sha256/0") != b"", other.device.drain())
+    print(get("10.64.0.1", "/sha256/0") != b"", sum(tun.drain() for tun in other.tuns))
 """
     assert python("caller", program) == "True 0"
 
@@ -149,13 +149,10 @@ except ChildProcessError: print("no child")
 def test_without_ipv6_it_is_an_ipv4_network() -> None:
     program = """
 from bamdmux.live.networks import internal
-make = internal._make_device
-def make_without(mtu):
-    device = make(1279)  # below 1280 an interface has no IPv6
-    return device
-internal._make_device = make_without
+make = internal._make_interfaces
+internal._make_interfaces = lambda bearers, mtu: make(bearers, 1279)  # below 1280 there is no IPv6
 with InternalNetwork.create(bearers) as other:
     show = lambda: subprocess.check_output("ip route", shell=True, text=True)
-    print(other.namespace.run(show).count("dev pdn0"))
+    print(other.namespace.run(show).count("dev pdn"))
 """
     assert python("caller", program) == "2"

@@ -7,7 +7,7 @@
 Each is a module of its own, imported when it is asked for: `open_network`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from bamdmux.errors import UsageError
@@ -46,6 +46,10 @@ class Network(Protocol):
     @property
     def resolv_conf(self) -> str | None:
         """What /etc/resolv.conf should say on the host; None: nothing of ours."""
+
+    @property
+    def host_settings(self) -> Mapping[str, str]:
+        """What to set on the host for the sake of this network: paths below /proc/sys, and values."""
 
     def close(self) -> None: ...
 

@@ -7,8 +7,8 @@ gives one frame after the other out of it. The kernel knows nothing of frames th
 an epoll set of the stream and of an eventfd that says "there is more".
 
 A full stream takes no frame. Should it take a part of one, the rest is kept and goes first: half a frame
-would shift all that follow. A length that no frame has means that just this has happened; it ends the stream
-as the far end's end does, and then `end` says why and nothing wakes anybody any more.
+would shift all that follow. A length that no frame has means that just this has happened at the far end; it
+ends the stream as the far end's end does, and then `end` says why and nothing wakes anybody any more.
 """
 
 import os

@@ -64,13 +64,16 @@ NAME_SERVER: Final = IPv4Address("10.64.255.53")  # in nobody's bearer
 MAC: Final = bytes.fromhex("020000640002")  # ours; local, as all addresses with 02
 PASST_MAC: Final = bytes.fromhex("020000640001")
 TRANSACTION: Final = 0x8916
-SEND_BUFFER_BYTES: Final = 1 << 22
+
+# What the stream may hold; root gets it, others as much as net.core.wmem_max allows (Debian: 212992).
+STREAM_BYTES: Final = 212992
 
 ANSWER_SECONDS: Final = 10.0  # for the first answer; milliseconds, unless the machine is busy
 IPV6_SECONDS: Final = 0.2  # after the others, for the answer that shows that it serves IPv6
 MESSAGE_BYTES: Final = 1 << 12  # read of what it has to say of its end
 
 RTF_REJECT: Final = 0x0200  # include/uapi/linux/ipv6_route.h
+SO_SNDBUFFORCE: Final = 32  # include/uapi/asm-generic/socket.h
 LOOPBACK: Final = "lo"
 
 
@@ -81,14 +84,25 @@ class PasstNetwork:
         device: the modem's end.
         server_pid: of passt; 0 once it is closed.
         resolv_conf: the address at which names are asked for; None if the caller has no resolver for IPv4.
+        host_settings: limit what TCP connections of the host have under way.
     """
 
     kind: Final = "passt"
     http_url: Final[str | None] = None
 
     def __init__(
-        self, process: "Process", device: PasstDevice, resolv_conf: str | None, resources: ExitStack
+        self,
+        process: "Process",
+        device: PasstDevice,
+        resolv_conf: str | None,
+        capacity: int,
+        resources: ExitStack,
     ) -> None:
+        # When the stream is full, passt loses frames that it thinks are sent (as of March 2023, Debian 12's),
+        # sends whole windows again, and may then go round in circles for ever: one in ten downloads of 20 MB
+        # ended so. What TCP has under way must therefore fit; the host's receive buffer limits that.
+        limit = capacity // 2
+        self.host_settings = {"net/ipv4/tcp_rmem": f"4096 {min(131072, limit)} {limit}"}
         self.device = device
         self.resolv_conf = resolv_conf
         self._process = process
@@ -106,11 +120,8 @@ class PasstNetwork:
             raise MachineError("passt is not installed; sudo apt-get install passt")
         bearer = bearers[0]
         with ExitStack() as resources:
-            near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if os.environ.get("SQ") else socket.SOCK_STREAM)
-            for end in (near_end, far_end):
-                end.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_SNDBUF, int(os.environ.get("SB", SEND_BUFFER_BYTES))
-                )
+            near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            capacity = min(_enlarge(near_end), _enlarge(far_end))
             stream = FrameStream(near_end)
             resources.callback(stream.close)
             plan = Plan.for_caller()
@@ -127,7 +138,7 @@ class PasstNetwork:
                 gateway_mac6=answers.gateway_mac6,
             )
             _tell(plan, bearers, has_ipv6=answers.gateway_mac6 is not None)
-            return cls(process, device, plan.resolv_conf(), resources.pop_all())
+            return cls(process, device, plan.resolv_conf(), capacity, resources.pop_all())
 
     def close(self) -> None:
         """End passt."""
@@ -187,6 +198,15 @@ class Plan:
         if self.resolver is None:
             return None
         return f"# bamdmux: by way of the modem and passt to {self.resolver}\nnameserver {NAME_SERVER}\n"
+
+
+def _enlarge(end: socket.socket) -> int:
+    """Make room in the socket, as far as allowed; how much it has."""
+    try:
+        end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, STREAM_BYTES)
+    except PermissionError:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+    return end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
 
 def _tell(plan: Plan, bearers: Sequence[Bearer], *, has_ipv6: bool) -> None:

@@ -1,0 +1,69 @@
+"""Several TUNs as one device: each bearer's packets wait in a queue of their own, and all have their turn.
+
+A TUN drops what its queue does not hold, whoever it belongs to. In one queue for all bearers the fastest
+flow takes the place of the others; with one for each, a bearer loses only what it sends too much. Who is read
+is decided here; the modem finds the bearer by the address, as ever.
+"""
+
+import select
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from bamdmux.live.tun import Tun
+
+# Packets of one TUN before the next has its turn: enough that looking for the next costs little.
+QUANTUM: Final = 8
+
+
+class FairDevice:
+    """A `NetworkDevice` made of TUNs in one namespace. What it is given goes to the first of them.
+
+    Args:
+        tuns: at least one; they stay their owner's to close.
+    """
+
+    def __init__(self, tuns: Sequence[Tun]) -> None:
+        assert tuns, "a device without a TUN reads nothing"
+        self._by_descriptor = {tun.fileno(): tun for tun in tuns}
+        self._epoll = select.epoll()  # readable itself, when one of those in it is
+        for descriptor in self._by_descriptor:
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self._ready: deque[Tun] = deque()  # the one whose turn it is comes first
+        self._left = QUANTUM  # of its turn
+        # The kernel takes a packet for any of its addresses from any of its interfaces.
+        self.write = tuns[0].write
+
+    def fileno(self) -> int:
+        """Readable while a packet waits."""
+        return self._epoll.fileno()
+
+    def read_into(self, buffer: memoryview) -> int:
+        """See `NetDevice.read_into`."""
+        ready = self._ready
+        if not self._left or not ready:
+            self._next_turn()
+        while ready:
+            length = ready[0].read_into(buffer)
+            if length:
+                self._left -= 1
+                return length
+            ready.popleft()
+            self._next_turn()
+        return 0
+
+    def _next_turn(self) -> None:
+        """Whose turn it was goes last, behind those who have got packets meanwhile."""
+        for descriptor, mask in self._epoll.poll(0):
+            tun = self._by_descriptor[descriptor]
+            if mask & select.EPOLLERR:  # somebody has deleted the interface: it would be readable for ever
+                self._epoll.unregister(descriptor)
+            elif tun not in self._ready:
+                self._ready.append(tun)
+        if not self._left:
+            self._ready.rotate(-1)
+        self._left = QUANTUM
+
+    def close(self) -> None:
+        """Let go; before the TUNs are closed."""
+        self._epoll.close()
