@@ -1,10 +1,11 @@
-"""How fast is `bamdmux run`? Measured against two socats that do the same job, in the same run.
+"""How fast is bamdmux? Measured against two socats that do the same job, in the same run.
 
-    iperf3 | wwan0 -> host driver == modem -> pdn0 | iperf3 -s         one process, pure Python, ring 32
-    iperf3 | tun0 -> socat -> Unix socket -> socat -> tun0 | iperf3 -s    two processes, packet by packet
+    run     iperf3 | wwan0 -> host driver == modem -> pdn0 | iperf3 -s           one process, ring 32
+    split   iperf3 | wwan0 -> host driver -> shared memory -> modem -> pdn0 | iperf3 -s     two processes
+    socats  iperf3 | tun0 -> socat -> Unix socket -> socat -> tun0 | iperf3 -s   two, packet by packet
 
-No machine is quiet, so absolute numbers mean little. The two links take turns, and what counts is the ratio
-of two measurements that followed one another: its median over all rounds, and the interval of order
+bamdmux is pure Python. No machine is quiet, so absolute numbers mean little. The links take turns, and what
+counts is the ratio of two measurements of one round: its median over all rounds, and the interval of order
 statistics that holds the true median whatever the noise looks like.
 
 Everything lives in namespaces of its own, made as root or as anybody, and ends with this process.
@@ -19,9 +20,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -43,7 +45,8 @@ from bamdmux.live.namespaces import (
 )
 
 PROGRAMS = {"iperf3": "iperf3", "socat": "socat", "ping": "iputils-ping"}  # and their Debian packages
-BAMDMUX = (sys.executable, "-m", "bamdmux", "run")
+BAMDMUX = (sys.executable, "-m", "bamdmux")
+RUN = (*BAMDMUX, "run")
 SOCAT_ADDRESSES = ("192.0.2.1", "192.0.2.2")
 PING_COUNT = 300
 PING_INTERVAL_SECONDS = 0.002
@@ -67,6 +70,7 @@ lender.recv(1)
 class Link:
     """Two namespaces, and the processes that carry packets from one to the other."""
 
+    name: str
     near: NetworkNamespace
     far: NetworkNamespace
     far_address: str
@@ -78,7 +82,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What both links have to do. ``measure`` returns the result, and how much work its CPU time was for."""
+    """What all links have to do. ``measure`` returns the result, and how much work its CPU time was for."""
 
     name: str
     unit: str
@@ -88,10 +92,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One job after all rounds. A ``ratio`` above 1 says that bamdmux is the better one."""
+    """One job and one link of bamdmux after all rounds. A ``ratio`` above 1: it is the better one."""
 
     job: str
     unit: str
+    link: str
     bamdmux: float
     bamdmux_spread: float
     bamdmux_cpu_ms: float  # for each Gbit, or 1000 pings
@@ -120,7 +125,7 @@ class Figure:
 def bamdmux_link() -> Iterator[Link]:
     """`bamdmux run` as anybody starts it; its command does nothing, and lends us its namespace."""
     ours, theirs = socket.socketpair()
-    with ours, process([*BAMDMUX, "--", sys.executable, "-c", LEND_NAMESPACE], stdin=theirs) as runner:
+    with ours, process([*RUN, "--", sys.executable, "-c", LEND_NAMESPACE], stdin=theirs) as runner:
         theirs.close()
         ours.settimeout(SETUP_SECONDS)
         path, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
@@ -132,9 +137,52 @@ def bamdmux_link() -> Iterator[Link]:
             NetworkNamespace(descriptors[0]) as near,
             NetworkNamespace(os.open(f"/proc/{status['network']['pid']}/ns/net", os.O_RDONLY)) as far,
         ):
-            yield Link(near, far, bearer["gateway4"], [status["pid"]])
+            yield Link("run", near, far, bearer["gateway4"], [status["pid"]])
         ours.close()  # the end of the command, and so of the run
         runner.wait(SETUP_SECONDS)
+
+
+@contextmanager
+def split_link() -> Iterator[Link]:
+    """`bamdmux modem`, and `bamdmux host` in a namespace of ours, where wwan0 is set up by hand."""
+    with ExitStack() as resources:
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory()))
+        near = resources.enter_context(NetworkNamespace.create())
+        listen = ["modem", f"--listen={folder / 'link'}", f"--ctl={folder / 'modem'}"]
+        connect = ["host", f"--connect={folder / 'link'}", f"--ctl={folder / 'host'}"]
+        modem, host = (
+            resources.enter_context(process([*BAMDMUX, *argv], space, stderr=subprocess.DEVNULL))
+            for argv, space in ((listen, None), (connect, near))
+        )
+        status = wait_until(lambda: modem_status(folder / "modem"), "the host to connect")
+        wait_until(lambda: "0" in request(folder / "host", "status")["host"]["channels"], "wwan0")
+        bearer = status["modem"]["channels"][0]["bearer"]
+        for line in (
+            f"address add {bearer['address4']} dev wwan0",
+            "link set wwan0 up",
+            f"route add default via {bearer['gateway4']}",
+        ):
+            output_of(["ip", *line.split()], near)
+        far = os.open(f"/proc/{status['network']['pid']}/ns/net", os.O_RDONLY)
+        space = resources.enter_context(NetworkNamespace(far))
+        yield Link("split", near, space, bearer["gateway4"], [host.pid, modem.pid])
+
+
+def modem_status(path: Path) -> dict[str, Any] | None:
+    """What a modem says that may not listen yet; None while it has no host."""
+    with suppress(MachineError):
+        status: dict[str, Any] = request(path, "status")
+        return status if status["modem"] is not None else None
+    return None
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + SETUP_SECONDS
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise MachineError(f"waited {SETUP_SECONDS} s for {what}; see why: bamdmux doctor")
+        time.sleep(0.01)
+    return value
 
 
 @contextmanager
@@ -149,7 +197,7 @@ def socat_link() -> Iterator[Link]:
             argv = ["socat", tun, f"FD:{end.fileno()}"]
             pids.append(resources.enter_context(process(argv, space, pass_fds=[end.fileno()])).pid)
             end.close()
-        yield Link(spaces[0], spaces[1], SOCAT_ADDRESSES[1], pids)
+        yield Link("socats", spaces[0], spaces[1], SOCAT_ADDRESSES[1], pids)
 
 
 @contextmanager
@@ -203,24 +251,35 @@ def round_trip(link: Link) -> tuple[float, float]:
     return median(float(time) for time in times) * 1000, len(times) / 1000
 
 
-def compare(job: Job, links: tuple[Link, Link], rounds: int) -> Comparison:
-    """Let the links take turns, and say how each round went."""
-    results: list[list[float]] = [[], []]
-    costs: list[list[float]] = [[], []]
+def compare(job: Job, links: Sequence[Link], rounds: int) -> list[Comparison]:
+    """Let the links take turns, and say how each of bamdmux did against the last one, the two socats."""
+    results: list[list[float]] = [[] for _ in links]
+    costs: list[list[float]] = [[] for _ in links]
     for number in range(1, rounds + 1):
         for link, link_results, link_costs in zip(links, results, costs, strict=True):
             before = link.cpu_seconds()
             result, work = job.measure(link)
             link_results.append(result)
             link_costs.append((link.cpu_seconds() - before) * 1000 / work)
-        numbers = f"bamdmux {results[0][-1]:.0f}, two socats {results[1][-1]:.0f} {job.unit}"
-        print(f"{job.name}, round {number} of {rounds}: {numbers}", file=sys.stderr, flush=True)
+        numbers = ", ".join(f"{link.name} {done[-1]:.0f}" for link, done in zip(links, results, strict=True))
+        print(f"{job.name}, round {number} of {rounds}: {numbers} {job.unit}", file=sys.stderr, flush=True)
+    return [
+        compared(job, link, (ours, results[-1]), (cost, costs[-1]))
+        for link, ours, cost in zip(links[:-1], results, costs, strict=False)
+    ]
+
+
+def compared(
+    job: Job, link: Link, results: tuple[list[float], list[float]], costs: tuple[list[float], list[float]]
+) -> Comparison:
+    """What one link of bamdmux and the socats did, round by round, in numbers."""
     better, worse = results if job.more_is_better else results[::-1]
     ratios = [above / below for above, below in zip(better, worse, strict=True)]
     low, high = interval_of_median(ratios)
     return Comparison(
         job=job.name,
         unit=job.unit,
+        link=link.name,
         bamdmux=median(results[0]),
         bamdmux_spread=spread(results[0]),
         bamdmux_cpu_ms=median(costs[0]),
@@ -249,7 +308,7 @@ def start_up() -> list[Figure]:
 
 def seconds_until(wait: Callable[[subprocess.Popen[str]], object], argv: Sequence[str]) -> float:
     begin = time.monotonic()
-    with process([*BAMDMUX, "--", *argv], stdout=subprocess.PIPE) as runner:
+    with process([*RUN, "--", *argv], stdout=subprocess.PIPE) as runner:
         wait(runner)
         elapsed = time.monotonic() - begin
         runner.communicate()
@@ -293,11 +352,13 @@ def _peak_megabytes(pid: int) -> float:
 def show(comparisons: Sequence[Comparison], figures: Sequence[Figure]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job")
+    table.add_column("link")
     for heading in ("bamdmux", "two socats", "ratio", "interval", "CPU, ms"):
         table.add_column(heading, justify="right")
     for result in comparisons:
         table.add_row(
             f"{result.job}, {result.unit}",
+            result.link,
             f"{result.bamdmux:.0f} ±{result.bamdmux_spread:.0%}",
             f"{result.socats:.0f} ±{result.socats_spread:.0%}",
             f"{result.ratio:.2f}",
@@ -316,7 +377,7 @@ def show(comparisons: Sequence[Comparison], figures: Sequence[Figure]) -> None:
 @click.option("--seconds", type=click.IntRange(min=1), default=1, show_default=True, help="Of each iperf3.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def main(rounds: int, seconds: int, as_json: bool) -> None:
-    """Compare `bamdmux run` with two socats."""
+    """Compare `bamdmux run`, and `bamdmux host` with `bamdmux modem`, with two socats."""
     for program, package in PROGRAMS.items():
         if shutil.which(program) is None:
             raise click.ClickException(f"{program} is missing; on Debian: sudo apt-get install {package}")
@@ -327,9 +388,13 @@ def main(rounds: int, seconds: int, as_json: bool) -> None:
     )
     try:
         enter_user_namespace()
-        with bamdmux_link() as ours, socat_link() as socats, iperf3_server(ours), iperf3_server(socats):
-            comparisons = [compare(job, (ours, socats), rounds) for job in jobs]
-            memory = Figure("memory at its peak", "MB", _peak_megabytes(ours.pids[0]), 60)
+        with ExitStack() as resources:
+            makers = (bamdmux_link, split_link, socat_link)
+            links = [resources.enter_context(make()) for make in makers]
+            for link in links:
+                resources.enter_context(iperf3_server(link))
+            comparisons = [result for job in jobs for result in compare(job, links, rounds)]
+            memory = Figure("memory at its peak", "MB", _peak_megabytes(links[0].pids[0]), 60)
         figures = [*start_up(), memory]
     except (MachineError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -51,8 +51,14 @@ def program(*arguments: str, **options: object) -> subprocess.CompletedProcess[s
         (["--channels", "9"], "channel count 9 is not within 1 to 8"),
         (["--channels", "-1"], "channel count -1 is not within 1 to 8"),
         (["--channels", "9" * 30], f"channel count {'9' * 30} is not within 1 to 8"),
-        (["--channels", "x"], "Invalid value for '--channels': 'x' is not a valid integer; see bamdmux run -h"),
-        (["--channels", "3.5"], "Invalid value for '--channels': '3.5' is not a valid integer; see bamdmux run -h"),
+        (
+            ["--channels", "x"],
+            "Invalid value for '--channels': 'x' is not a valid integer; see bamdmux run -h",
+        ),
+        (
+            ["--channels", "3.5"],
+            "Invalid value for '--channels': '3.5' is not a valid integer; see bamdmux run -h",
+        ),
     ],
 )
 def test_run_refuses_before_it_makes_anything(capsys: Captured, arguments: list[str], line: str) -> None:

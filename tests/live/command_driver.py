@@ -1,9 +1,9 @@
 """A stand-in for `bamdmux run`: the smallest event loop that drives a Command as command.py asks for.
 
-    python3 command_driver.py EVENTS CLEANUP ARGV...
+    python3 command_driver.py EVENTS ARGV...
 
-appends what happens to the file EVENTS, one JSON list a line; CLEANUP is a path to remove if this process
-dies, or -. Run as a program by the tests, under other users and Pythons too: it needs nothing but bamdmux.
+appends what happens to the file EVENTS, one JSON list a line. Run as a program by the tests, under other
+users and Pythons too: it needs nothing but bamdmux.
 """
 
 import dataclasses
@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import sys
-from pathlib import Path
 
 from bamdmux.errors import MachineError
 from bamdmux.live.command import Command, ExecFailed, Exited, Stopped
@@ -30,18 +29,15 @@ FORWARDED = (
 
 
 def main() -> int:
-    events, cleanup, *argv = sys.argv[1:]
+    events, *argv = sys.argv[1:]
     os.set_inheritable(
         os.open("/dev/null", os.O_RDONLY), True
     )  # a leak, to be seen by what the command inherits
     with open(events, "a", buffering=1) as log:
         enter_user_namespace()
-        cleanup_paths = [] if cleanup == "-" else [Path(cleanup)]
         with NetworkNamespace.create() as namespace:
             wakeups = catch_signals()
-            with Command.start(
-                argv, environment=os.environ, namespace=namespace, cleanup_paths=cleanup_paths
-            ) as command:
+            with Command.start(argv, environment=os.environ, namespace=namespace) as command:
                 exit_code = drive(command, wakeups, log)
         print(json.dumps(["closed"]), file=log)
     return exit_code

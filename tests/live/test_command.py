@@ -11,7 +11,6 @@ import re
 import select
 import shlex
 import signal
-import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -38,10 +37,10 @@ READY_THEN_WAIT = "echo ready; while :; do sleep 0.1; done"
 class Driver:
     """One run of command_driver.py, and what it has written down."""
 
-    def __init__(self, identity: str, argv: Sequence[str], cleanup: Path | None = None) -> None:
+    def __init__(self, identity: str, argv: Sequence[str]) -> None:
         self.folder = scratch()
         self.events_path = self.folder / "events"
-        arguments = [str(stage() / "command_driver.py"), str(self.events_path), str(cleanup or "-"), *argv]
+        arguments = [str(stage() / "command_driver.py"), str(self.events_path), *argv]
         self.line = as_identity(identity, *arguments)
 
     def run(self) -> subprocess.CompletedProcess[str]:
@@ -352,28 +351,6 @@ def test_kill_9_of_init_ends_the_command(identity: str) -> None:
         os.kill(int(status_field(driver.command_pid(), "PPid")), signal.SIGKILL)
         assert process.wait(DEADLINE_SECONDS) == 137
     wait_until_gone(*namespaces)
-
-
-@for_each_identity
-def test_kill_9_removes_what_we_would_have_removed(identity: str) -> None:
-    precious = scratch() / "control"
-    precious.mkdir(mode=0o777)
-    precious.chmod(0o777)
-    (precious / "socket").touch()
-    driver = Driver(identity, ["sleep", "1000"], cleanup=precious)
-    with driver.spawn() as process:
-        driver.wait_for_event("Started")
-        process.kill()
-    if identity == "nobody":  # the folder around it is root's, but everybody may write there
-        assert stat.S_IMODE(precious.parent.stat().st_mode) == 0o777
-    wait_for(lambda: not precious.exists(), "removal")
-
-
-def test_an_orderly_end_removes_nothing() -> None:
-    precious = scratch() / "file"
-    precious.touch()
-    assert Driver("caller", ["true"], cleanup=precious).run().returncode == 0
-    assert precious.exists()
 
 
 def test_kill_9_with_reports_unread_ends_all_the_same() -> None:

@@ -17,7 +17,8 @@ def command(path: Path, control_path: Path | None) -> int:
     The interfaces wwan0... appear in this network namespace (which needs the right to make them) once the
     modem opens its channels. The modem may come late, die and return. Ends in order on SIGTERM or Ctrl-C.
     """
-    logging.getLogger("bamdmux").setLevel(min(logging.INFO, logging.getLogger("bamdmux").level))
+    if logging.getLogger("bamdmux").level == logging.NOTSET:
+        logging.getLogger("bamdmux").setLevel(logging.INFO)
     from bamdmux.live.service import run_host
 
     return run_host(path, control_path)

@@ -20,7 +20,7 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130  # as a shell says of SIGINT
 
 # Each is a module of this package, imported when it is asked for: starting up costs time.
-SUBCOMMANDS: Final = ("run", "host", "modem", "ctl", "doctor", "profiles")
+SUBCOMMANDS: Final = ("run", "host", "modem", "ctl", "doctor", "profiles", "sim")
 
 
 class Subcommands(click.Group):
@@ -39,13 +39,16 @@ class Subcommands(click.Group):
 @click.command(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="bamdmux")
 @click.option("-v", "--verbose", count=True, help="Log what happens to stderr; twice for every detail.")
-def bamdmux(verbose: int) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings only, also where more is usual.")
+def bamdmux(verbose: int, quiet: bool) -> None:
     """Qualcomm's BAM-DMUX modem link in userspace.
 
     Start with `bamdmux run`: a shell whose only way out is wwan0, over BAM-DMUX, through a modem.
     """
     logging.basicConfig(stream=sys.stderr, format="%(relativeCreated)8.1f %(name)s %(message)s")
-    logging.getLogger("bamdmux").setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    if verbose or quiet:  # else the subcommand's choice: services say more
+        level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+        logging.getLogger("bamdmux").setLevel(level)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,7 +24,8 @@ def command(
     profile = load_profile(profile_name)
     if channel_count is not None:
         profile = with_channels(profile, channel_count)
-    logging.getLogger("bamdmux").setLevel(min(logging.INFO, logging.getLogger("bamdmux").level))
+    if logging.getLogger("bamdmux").level == logging.NOTSET:
+        logging.getLogger("bamdmux").setLevel(logging.INFO)
     from bamdmux.live.networks import check_kind
 
     check_kind(network)

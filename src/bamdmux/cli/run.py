@@ -23,8 +23,11 @@ from bamdmux.modem.profiles import load_profile, with_channels
     help="What lies behind the modem: internal (gateways and an HTTP server), passt (your network, no root; "
     "wwan0 only), or tun:NAME (a TUN in your network namespace).",
 )
+@click.option("--split", is_flag=True, help="The modem as a process of its own, as on a phone.")
 @click.argument("cmd", nargs=-1, type=click.UNPROCESSED)
-def command(profile_name: str, channel_count: int | None, network: str, cmd: tuple[str, ...]) -> int:
+def command(
+    profile_name: str, channel_count: int | None, network: str, split: bool, cmd: tuple[str, ...]
+) -> int:
     """Run CMD (default: your shell) in a network namespace of its own.
 
     Its only way out is wwan0: over BAM-DMUX to a modem, and to the network behind it. No root is needed where
@@ -38,5 +41,6 @@ def command(profile_name: str, channel_count: int | None, network: str, cmd: tup
     check_kind(network)
     from bamdmux.live.session import RunOptions, run  # what costs time comes after what may be wrong
 
-    argv = cmd or (os.environ.get("SHELL", "/bin/sh"),)
-    return run(RunOptions(profile=profile, network=network, argv=argv, environment=dict(os.environ)))
+    argv = cmd or (os.environ.get("SHELL") or "/bin/sh",)
+    environment = dict(os.environ)
+    return run(RunOptions(profile=profile, network=network, split=split, argv=argv, environment=environment))

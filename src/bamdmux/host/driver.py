@@ -70,6 +70,8 @@ class HostDriver:
         self._register_at: Instant | None = None  # some channel was opened and has no interface yet
         self._power_up_count = 0  # of the modem
         self._removal = Removal(options.remote_timeout_ns)
+        self._look_again_ns = options.look_again_ns
+        self._look_again_at: Instant | None = None  # while frames are in flight
 
     def probe(self, modem_power_edges: int, modem_ack_edges: int, now: Instant) -> None:
         """Start; the first call.
@@ -93,7 +95,7 @@ class HostDriver:
     @property
     def deadline(self) -> Instant | None:
         """When `handle_timeout` is wanted; None if nothing is to come by itself."""
-        return earliest(self._vote.deadline, self._register_at, self._removal.deadline)
+        return earliest(self._vote.deadline, self._register_at, self._removal.deadline, self._look_again_at)
 
     @property
     def is_leaving(self) -> bool:
@@ -177,9 +179,9 @@ class HostDriver:
         if not ring.free:
             self.channels.stop_all()
         if ring.pending and self._vote.request(now):
-            self._submit()
+            self._submit(now)
 
-    def _submit(self) -> None:
+    def _submit(self, now: Instant) -> None:
         """Hand what is pending to the modem: there is power."""
         self._open_transmit_pipe()
         if not self._transmit_ring.pending:
@@ -188,6 +190,8 @@ class HostDriver:
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
         self._outbox.append(_RING_TX)
+        if self._look_again_at is None:
+            self._look_again_at = now + self._look_again_ns
         for command in commands:
             channel = self.channels[command.channel]
             if command.command is Command.OPEN and channel.is_open_queued and not channel.is_open:
@@ -201,12 +205,24 @@ class HostDriver:
         """The modem may be done with some of our slots."""
         if not self._tx.is_open or not self._transmit_ring.reap():
             return
+        self._look_again_at = now + self._look_again_ns if self._tx.in_flight else None
         self._space_freed()
         self._push(now)
         if self._transmit_ring.is_empty:
             self._vote.idle(now)
         if self._removal.stage is Stage.CLOSING:
             self._continue_removal(now)
+
+    def _look_again(self, now: Instant) -> None:
+        """Nothing has come back for long: perhaps a doorbell was lost, theirs or ours."""
+        # Differs: the kernel waits for an interrupt. One that is lost with the ring full is the last one: no
+        # frame is sent any more, and none completes (bam_dmux_tx_done()).
+        self._look_again_at = None
+        self.doorbell_rang(Pipe.RX, now)
+        self._transmitted(now)
+        if self._tx.in_flight:
+            self._look_again_at = now + self._look_again_ns
+            self._outbox.append(_RING_TX)
 
     def _space_freed(self) -> None:
         """There may be free slots: commands that wait for one come first."""
@@ -314,6 +330,7 @@ class HostDriver:
             self._drop_vote(now)
 
     def _release_pipes(self) -> None:
+        self._look_again_at = None
         for pipe in (self._tx, self._rx):
             if pipe.is_open:
                 pipe.terminate()
@@ -324,6 +341,8 @@ class HostDriver:
         if self._register_at is not None and now >= self._register_at:
             self._register_at = None
             self.channels.ask_to_register()
+        if self._look_again_at is not None and now >= self._look_again_at:
+            self._look_again(now)
         self._act_on(self._vote.handle_timeout(now), now)
         if self._removal.has_timed_out(now):
             self._removal_timed_out(now)
@@ -346,7 +365,7 @@ class HostDriver:
         self._open_transmit_pipe()
         if packet_count := self._transmit_ring.pending_packets:
             self._log(Severity.DEBUG, LogEvent.SENDING_DEFERRED, packet_count)
-        self._submit()
+        self._submit(now)
         if self._removal.stage is Stage.WAKING:
             self._close_interfaces(now)
 

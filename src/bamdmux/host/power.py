@@ -29,6 +29,7 @@ class HostOptions:
     autosuspend_delay_ns: Duration = 1000 * MILLISECOND  # BAM_DMUX_AUTOSUSPEND_DELAY
     remote_timeout_ns: Duration = 2000 * MILLISECOND  # BAM_DMUX_REMOTE_TIMEOUT
     retry_delay_ns: Duration = 2000 * MILLISECOND  # commands that still wait after a failed resume try again
+    look_again_ns: Duration = 1000 * MILLISECOND  # frames in flight for so long: was a doorbell lost?
 
 
 class VoteState(Enum):

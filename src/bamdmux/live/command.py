@@ -106,13 +106,11 @@ class Command:
         *,
         environment: Mapping[str, str],
         namespace: NetworkNamespace,
-        cleanup_paths: Sequence[Path] = (),
         binds: Mapping[Path, Path] | None = None,
     ) -> Self:
         """Start `argv`, looked up in the PATH of `environment`, inside `namespace`.
 
         Args:
-            cleanup_paths: files and directories to remove, should this process die without doing so itself.
             binds: files to show it in the places of others: /etc/resolv.conf, and our file. Where that fails
                 it is told on stderr, and goes without.
 
@@ -125,7 +123,6 @@ class Command:
             argv=argv,
             environment=environment,
             namespace_descriptor=namespace.fileno(),
-            cleanup_paths=[path.absolute() for path in cleanup_paths],
             binds={path: file.absolute() for path, file in (binds or {}).items()},
             takes_terminal=terminal is not None and terminal.is_ours() and not is_in_pipeline(),
         )

@@ -7,7 +7,6 @@ The server lives in the loop of a running link and never waits for a client; a c
 line, or does not read its answers, is dropped. The client is a blocking function for programs.
 """
 
-import errno
 import json
 import os
 import socket
@@ -21,7 +20,7 @@ from typing import Any, Final
 
 from bamdmux.errors import BamDmuxError, MachineError, UsageError
 from bamdmux.live.loop import Loop
-from bamdmux.live.sockets import listen
+from bamdmux.live.sockets import Listener
 from bamdmux.timing import Instant
 
 # A request says what to do, not what to store; an answer is a status of a few kilobytes.
@@ -52,18 +51,13 @@ class ControlServer:
         self._loop = loop
         self._handlers = handlers
         self._clients: dict[int, _Client] = {}
-        self._listener = listen(path, socket.SOCK_STREAM)
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._listener = Listener(path, socket.SOCK_STREAM)
         loop.watch(self._listener.fileno(), self._accept)
 
     def _accept(self, now: Instant) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._turn_away()
+        connection = self._listener.accept()
+        if connection is None:
             return
-        connection.setblocking(False)
         client = _Client(connection)
         if len(self._clients) >= MAX_CLIENTS:
             client.answer({"ok": False, "error": f"too many clients, {MAX_CLIENTS} already"})
@@ -72,13 +66,6 @@ class ControlServer:
         descriptor = connection.fileno()
         self._clients[descriptor] = client
         self._loop.watch(descriptor, lambda now: self._read(client, now))
-
-    def _turn_away(self) -> None:
-        """Without a free descriptor nobody can be accepted, nor refused: who knocks would keep us awake."""
-        os.close(self._spare)
-        with suppress(OSError):
-            self._listener.accept()[0].close()
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _read(self, client: "_Client", now: Instant) -> None:
         had_requests = bool(client.requests)
@@ -127,8 +114,6 @@ class ControlServer:
             self._drop(client)
         self._loop.forget(self._listener.fileno())
         self._listener.close()
-        os.close(self._spare)
-        self.path.unlink(missing_ok=True)
 
 
 class _Client:
@@ -166,7 +151,7 @@ class _Client:
         self.is_over = True  # it does not read; half an answer is none
 
 
-def request(path: Path, command: str, **arguments: object) -> Any:
+def request(path: Path, command: str, *, timeout_seconds: float | None = None, **arguments: object) -> Any:
     """Ask a running link; what it answers.
 
     Raises:
@@ -178,7 +163,7 @@ def request(path: Path, command: str, **arguments: object) -> Any:
             raise MachineError(f"{path} is no socket; `bamdmux run` names its own in BAMDMUX_CTL")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             # Not settimeout(): a blocking connect waits for its turn when many others are before us.
-            seconds, rest = divmod(CLIENT_TIMEOUT_SECONDS, 1)
+            seconds, rest = divmod(timeout_seconds or CLIENT_TIMEOUT_SECONDS, 1)
             timeout = struct.pack("ll", int(seconds), int(rest * 1_000_000))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)

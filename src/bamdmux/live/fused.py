@@ -5,7 +5,7 @@ from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
 from bamdmux.live.modem_side import ModemSide
 from bamdmux.live.namespaces import NetworkNamespace
-from bamdmux.live.networks import Network
+from bamdmux.live.networks import Network, network_status
 from bamdmux.live.runner import Runner
 from bamdmux.modem.profiles import Profile
 from bamdmux.timing import Instant
@@ -38,7 +38,7 @@ class FusedLink:
         return {
             "host": self.host.status(now),
             "modem": self._modem.modem.status(now),
-            "network": {"kind": self._network.kind, "pid": self._network.server_pid},
+            "network": network_status(self._network),
         }
 
     def close(self) -> None:

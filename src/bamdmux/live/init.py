@@ -8,17 +8,15 @@
 unshare(CLONE_NEWPID) puts the *next* child into the new PID namespace, and would do so with every later
 child of the caller: hence the launcher. init reports to bamdmux over one socket, and is told over it which
 signals to pass on. Since nobody but bamdmux holds the other end, end of file says that bamdmux is gone,
-however it died; init then removes what bamdmux would have removed and exits, and the kernel kills all that
-is left in the namespace.
+however it died; init then exits, and the kernel kills all that is left in the namespace.
 
-init stays after the command has ended, until bamdmux is gone or kills it: it has the files to watch over. It
-installs no network, opens no TUN, and knows nothing of terminals but to hand one over once.
+init stays after the command has ended, until bamdmux is gone or kills it: its end is the end of all that the
+command left. It installs no network, opens no TUN, and knows nothing of terminals but to hand one over once.
 """
 
 import gc
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -74,7 +72,6 @@ class Plan:
     argv: Sequence[str]
     environment: Mapping[str, str]
     namespace_descriptor: int
-    cleanup_paths: Sequence[Path]
     takes_terminal: bool
     binds: Mapping[Path, Path] = field(default_factory=dict)  # what to show where: path, file
 
@@ -127,7 +124,6 @@ def _be_init(plan: Plan, link: socket.socket) -> NoReturn:
         command = _fork_command(plan, link)
         _relay(link, child_changed, command)
         _kill_others()
-        _remove(plan.cleanup_paths)
     except BaseException:
         traceback.print_exc()
     os._exit(0)
@@ -213,8 +209,8 @@ def _be_command(plan: Plan, link: socket.socket) -> NoReturn:
             terminal.give_to(os.getpgrp())
         send_message(link, Kind.STARTED)
         os.execvpe(plan.argv[0], list(plan.argv), plan.environment)
-    except OSError as error:
-        number = error.errno if _is_found(plan) else ENOENT
+    except (OSError, ValueError) as error:  # the latter: an empty name, or a zero byte in it
+        number = error.errno if isinstance(error, OSError) and _is_found(plan) else ENOENT
         if number == ENOENT:
             exit_code = NOT_FOUND
         send_message(link, Kind.EXEC_FAILED, number or 0)
@@ -290,12 +286,3 @@ def _signal_group(command: int, signum: int) -> None:
 def _kill_others() -> None:
     with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)  # everything in the PID namespace but its first process
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()

@@ -6,15 +6,15 @@ modem hears of it; the modem hangs up, and the host waits for the next one. Neit
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from bamdmux.live.control import ControlServer
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
-from bamdmux.live.networks import open_network
+from bamdmux.live.networks import network_status, open_network
 from bamdmux.live.runner import Runner
 from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
 from bamdmux.live.split.host_listener import HostListener
@@ -28,6 +28,7 @@ LOG: Final = logging.getLogger("bamdmux.service")
 
 # The driver's own waits while it is removed: for power, for slots, for the modem to fall.
 REMOVE_TIMEOUT_NS: Final[Duration] = 7 * SECOND
+LINES_PER_SECOND: Final = 100  # of the log; more than that says nothing new
 
 Status = Callable[[Instant], Mapping[str, object]]
 
@@ -40,6 +41,7 @@ def run_host(path: Path, control_path: Path | None) -> int:
     """
     with ExitStack() as resources:
         resources.enter_context(handling(ENDING, exit_as_signaled))
+        resources.enter_context(limited_logs())
         loop = Loop()
         resources.callback(loop.close)
         namespace = resources.enter_context(NetworkNamespace.current())
@@ -61,6 +63,7 @@ def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Pat
     packet_data_network = PacketDataNetwork(profile.channels)
     with ExitStack() as resources:
         resources.enter_context(handling(ENDING, exit_as_signaled))
+        resources.enter_context(limited_logs())
         enter_user_namespace()
         bearers = [bearer for bearer in packet_data_network.bearers if bearer is not None]
         network = open_network(network_kind, bearers)
@@ -76,7 +79,7 @@ def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Pat
             return {
                 "host": None,
                 "modem": modem,
-                "network": {"kind": network.kind, "pid": network.server_pid},
+                "network": network_status(network),
             }
 
         _serve_status(loop, control_path, runner, status, resources)
@@ -85,8 +88,46 @@ def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Pat
     return 0
 
 
+class LineLimit(logging.Filter):
+    """Lets so many lines of a second through: what the other side does wrong must not fill a disk."""
+
+    def __init__(self, lines_per_second: int) -> None:
+        super().__init__()
+        self._lines_per_second = lines_per_second
+        self._second = 0
+        self._line_count = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.INFO:
+            return True  # every detail was asked for
+        second = int(record.created)
+        if second != self._second:
+            left_out = self._line_count - self._lines_per_second
+            self._second, self._line_count = second, 0
+            if left_out > 0:
+                record.msg = f"{record.msg} (and {left_out} lines before this one that are left out)"
+        self._line_count += 1
+        return self._line_count <= self._lines_per_second
+
+
+@contextmanager
+def limited_logs() -> Iterator[None]:
+    """Let nobody flood the log for a while."""
+    limit = LineLimit(LINES_PER_SECOND)
+    handlers = logging.getLogger().handlers
+    for handler in handlers:
+        handler.addFilter(limit)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(limit)
+
+
 def remove_driver(link: SplitLink) -> None:
-    """Remove the driver in order, so that the modem hears of it."""
+    """Remove the driver in order, so that the modem hears of it, if there is one."""
+    if not link.is_connected:
+        return
     link.host.driver.remove(read_clock())
     if not link.runner.run_until(lambda: link.host.is_removed, REMOVE_TIMEOUT_NS):
         LOG.warning("the driver was not removed in time")

@@ -5,9 +5,12 @@
 
 Set up, in this order: namespaces, network, link; the modem boots and announces its channels; the interfaces
 that appear are configured; the command starts. When it ends, the driver is removed in order, so that the
-modem hears the CLOSEs. Whatever else ends it, the kernel and the command's init process clear up.
+modem hears the CLOSEs. Whatever else ends it, the kernel, a janitor and the command's init process clear up.
+
+With `split`, modem and network are a process of their own, at the `===`.
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -15,22 +18,27 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bamdmux.errors import MachineError
 from bamdmux.live import addresses
 from bamdmux.live.command import Command, ExecFailed, Exited, Started, Stopped
 from bamdmux.live.control import ControlServer
 from bamdmux.live.fused import FusedLink
-from bamdmux.live.init import SIGNALED
+from bamdmux.live.host_side import HostSide
+from bamdmux.live.janitor import Janitor
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
 from bamdmux.live.networks import open_network
+from bamdmux.live.runner import Runner
+from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.split.link import SplitLink
+from bamdmux.live.split.modem_process import ModemProcess
 from bamdmux.live.tun import Tun
 from bamdmux.modem.network import Bearer, PacketDataNetwork
 from bamdmux.modem.profiles import Profile
@@ -39,24 +47,15 @@ from bamdmux.version import VERSION
 
 LOG: Final = logging.getLogger("bamdmux.run")
 
-# From the modem's boot until its last channel is announced: milliseconds.
-ANNOUNCE_TIMEOUT_NS: Final = 5 * SECOND
+# From the modem's boot until its last channel is announced: milliseconds, and a process's start if it is one.
+ANNOUNCE_TIMEOUT_NS: Final = 10 * SECOND
 # The driver's own waits while it is removed: for power, for slots, for the modem to fall.
 REMOVE_TIMEOUT_NS: Final = 7 * SECOND
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 # What the command is told of; see command.py.
-PASSED_ON: Final = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGTSTP,
-    signal.SIGCONT,
-)
-# What ends us while there is no command to tell.
-ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+PASSED_ON: Final = (*ENDING, signal.SIGTSTP, signal.SIGCONT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +64,22 @@ class RunOptions:
 
     profile: Profile
     network: str = "internal"  # one of live.networks.KINDS
+    split: bool = False
     argv: Sequence[str]
     environment: Mapping[str, str]
+
+
+class Link(Protocol):
+    """The host's half, and a modem at its other end, wherever that is."""
+
+    host: HostSide
+    runner: Runner
+
+    def start(self) -> None: ...
+
+    def status(self, now: Instant) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
 
 
 def run(options: RunOptions) -> int:
@@ -78,14 +91,19 @@ def run(options: RunOptions) -> int:
         MachineError: this machine lacks something.
     """
     enter_user_namespace()
-    with ExitStack() as resources:
-        resources.enter_context(_handling(ENDING, _exit_as_signaled))
-        session = Session(options, resources)
-        session.start()
-        try:
-            return session.run_command()
-        finally:
-            session.remove()
+    try:
+        with ExitStack() as resources:
+            resources.enter_context(handling(ENDING, exit_as_signaled))
+            session = Session(options, resources)
+            session.start()
+            try:
+                return session.run_command()
+            finally:
+                session.remove()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise MachineError(f"{error.strerror}; allow more: ulimit -n 1024") from error
 
 
 class Session:
@@ -96,22 +114,34 @@ class Session:
         self._resources = resources
         bearers = PacketDataNetwork(options.profile.channels).bearers
         self._bearers: list[Bearer] = [bearer for bearer in bearers if bearer is not None]
+        self._folder = _make_folder(resources)
         self._namespace = resources.enter_context(NetworkNamespace.create())
-        self._network = open_network(options.network, self._bearers)
-        resources.callback(self._network.close)
-        self._namespace.run(lambda: prepare_host(self._network.host_settings))
         self._loop = Loop()
         resources.callback(self._loop.close)
-        self._link = FusedLink(self._loop, options.profile, self._namespace, self._network)
+        self._link = self._open_split_link() if options.split else self._open_fused_link()
         resources.callback(self._link.close)
         self._runner = self._link.runner
-        self._folder = Path(tempfile.mkdtemp(prefix="bamdmux-"))
-        resources.callback(shutil.rmtree, self._folder, ignore_errors=True)
         control = ControlServer(self._folder / "control", self._loop, {"status": self._status})
         resources.callback(control.close)
         self._control_path = control.path
         self._command: Command | None = None
         self._exit_code: int | None = None
+
+    def _open_fused_link(self) -> Link:
+        network = open_network(self._options.network, self._bearers)
+        self._resources.callback(network.close)
+        self._namespace.run(addresses.prepare_namespace)
+        return FusedLink(self._loop, self._options.profile, self._namespace, network)
+
+    def _open_split_link(self) -> Link:
+        profile = self._options.profile
+        path = self._folder / "modem"
+        arguments = ["--profile", profile.name, "--channels", str(len(profile.channels))]
+        arguments += ["--network", self._options.network]
+        modem = ModemProcess(self._loop, path, self._folder / "modem-control", arguments)
+        self._resources.callback(modem.close)
+        self._namespace.run(addresses.prepare_namespace)
+        return SplitLink(self._loop, self._namespace, path, modem)
 
     # Start
 
@@ -130,23 +160,19 @@ class Session:
 
     def run_command(self) -> int:
         """Start the command and keep the link going until it has ended."""
-        with (
-            _handling(PASSED_ON, _do_nothing),
-            _handling([signal.SIGTTOU], signal.SIG_IGN),
-            _wakeups() as wakeups,
-        ):
-            self._loop.watch(wakeups.fileno(), lambda now: self._signals_arrived(wakeups))
+        network = self._link.status(read_clock())["network"]
+        with handling([signal.SIGTTOU], signal.SIG_IGN), wakeups(PASSED_ON) as signals:
+            self._loop.watch(signals.fileno(), lambda now: self._signals_arrived(signals))
             with Command.start(
                 self._options.argv,
-                environment=self._environment(),
+                environment=self._environment(network),
                 namespace=self._namespace,
-                cleanup_paths=[self._folder],
-                binds=self._binds(),
+                binds=self._binds(network),
             ) as self._command:
                 self._loop.watch(self._command.fileno(), self._command_changed)
                 self._runner.run_until(lambda: self._exit_code is not None)
                 self._loop.forget(self._command.fileno())
-            self._loop.forget(wakeups.fileno())
+            self._loop.forget(signals.fileno())
         assert self._exit_code is not None
         return self._exit_code
 
@@ -157,7 +183,7 @@ class Session:
         if not self._runner.run_until(lambda: host.is_removed, REMOVE_TIMEOUT_NS):
             LOG.warning("the driver was not removed in time")
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, network: Mapping[str, Any]) -> dict[str, str]:
         first = self._bearers[0]
         environment = {
             **self._options.environment,
@@ -166,15 +192,15 @@ class Session:
             "BAMDMUX_CTL": str(self._control_path),
         }
         environment.pop("BAMDMUX_HTTP", None)  # of a run around this one
-        if self._network.http_url is not None:
-            environment["BAMDMUX_HTTP"] = self._network.http_url
+        if network["http_url"] is not None:
+            environment["BAMDMUX_HTTP"] = network["http_url"]
         return environment
 
-    def _binds(self) -> dict[Path, Path]:
-        if self._network.resolv_conf is None:
+    def _binds(self, network: Mapping[str, Any]) -> dict[Path, Path]:
+        if network["resolv_conf"] is None:
             return {}
         file = self._folder / RESOLV_CONF.name
-        file.write_text(self._network.resolv_conf)
+        file.write_text(network["resolv_conf"])
         file.chmod(0o644)  # whoever the command becomes
         return {RESOLV_CONF: file}
 
@@ -194,28 +220,34 @@ class Session:
                 case Exited():
                     self._exit_code = event.exit_code
 
-    def _signals_arrived(self, wakeups: socket.socket) -> None:
+    def _signals_arrived(self, signals: socket.socket) -> None:
         assert self._command is not None
-        for signum in wakeups.recv(64):
+        for signum in signals.recv(64):
             self._command.signal_arrived(signum)
 
     # Saying
 
     def _status(self, request: Mapping[str, Any], now: Instant) -> dict[str, object]:
+        uptime_ms = (now - self._runner.started_at) // MILLISECOND
         return {
             "version": VERSION,
             "pid": os.getpid(),
-            "uptime_ms": (now - self._runner.started_at) // MILLISECOND,
+            "uptime_ms": uptime_ms,
             **self._link.status(now),
         }
 
 
-def prepare_host(settings: Mapping[str, str]) -> None:
-    """Set what the host's namespace shall start with; in the namespace."""
-    addresses.prepare_namespace()
-    for name, value in settings.items():
-        with suppress(OSError):  # a container may have /proc/sys read-only
-            Path("/proc/sys", name).write_text(value)
+def _make_folder(resources: ExitStack) -> Path:
+    """Make a folder for sockets and files that goes when we go, however we do."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="bamdmux-"))
+    except OSError as error:
+        raise MachineError(
+            f"no place for a folder: {error.strerror}; set TMPDIR to where there is"
+        ) from error
+    resources.enter_context(Janitor(folder))
+    resources.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def configure_interfaces(bearers: Sequence[Bearer], tuns: Mapping[int, Tun]) -> None:
@@ -240,36 +272,3 @@ def _configure_interface(netlink: addresses.Netlink, bearer: Bearer, tun: Tun) -
         identifier = addresses.interface_identifier(tun.permanent_address)
         address = bearer.prefix6.network_address.packed[:8] + identifier
         netlink.add_address(tun.index, IPv6Interface((address, 64)))
-
-
-@contextmanager
-def _handling(signals: Iterable[signal.Signals], handler: Any) -> Iterator[None]:
-    """Handle these signals so for a while."""
-    before = {signum: signal.signal(signum, handler) for signum in signals}
-    try:
-        yield
-    finally:
-        for signum, handler_before in before.items():
-            signal.signal(signum, handler_before)
-
-
-@contextmanager
-def _wakeups() -> Iterator[socket.socket]:
-    """A socket from which the numbers of the signals that arrive can be read."""
-    readable, writable = socket.socketpair()
-    with readable, writable:
-        readable.setblocking(False)
-        writable.setblocking(False)
-        before = signal.set_wakeup_fd(writable.fileno())
-        try:
-            yield readable
-        finally:
-            signal.set_wakeup_fd(before)
-
-
-def _exit_as_signaled(signum: int, frame: object) -> None:
-    raise SystemExit(SIGNALED + signum)
-
-
-def _do_nothing(signum: int, frame: object) -> None:
-    """The wake-up descriptor tells of the signal; without a handler there would be none."""

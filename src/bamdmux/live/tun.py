@@ -236,6 +236,8 @@ def _set_link(index: int, mtu: int, queue_length: int) -> None:
 def _explain_open(error: OSError, device: Path = DEVICE) -> MachineError:
     """Say in one line why there is no TUN to be had, and what mends it."""
     match error.errno:
+        case errno.EMFILE | errno.ENFILE:
+            return MachineError(f"{error.strerror} to open {device}; allow more: ulimit -n 1024")
         case errno.ENOENT | errno.ENODEV | errno.ENXIO:
             return MachineError(
                 f"there is no {device}; load the driver: sudo modprobe tun "
@@ -258,6 +260,8 @@ def _explain_open(error: OSError, device: Path = DEVICE) -> MachineError:
 
 def _explain_set_up(error: OSError, name: str, mtu: int) -> MachineError:
     match error.errno:
+        case None | errno.EMFILE | errno.ENFILE:  # None: if_nametoindex() keeps its reason to itself
+            return MachineError(f"Too many open files to make interface {name}; allow more: ulimit -n 1024")
         case errno.EBUSY | errno.EEXIST:
             return MachineError(
                 f"interface {name} exists already; take another name, or remove it: "

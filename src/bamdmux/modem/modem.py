@@ -14,7 +14,7 @@ file; what the host does, whatever it is, is counted and never raises.
 
 from typing import Final
 
-from bamdmux.actions import Action, Line, Pipe
+from bamdmux.actions import Action, Line, Pipe, RingDoorbell
 from bamdmux.bam.pipe import PipePeer
 from bamdmux.modem.downlink import Downlink
 from bamdmux.modem.network import PacketDataNetwork, router_advertisement
@@ -22,9 +22,10 @@ from bamdmux.modem.power import ModemPower, PowerState
 from bamdmux.modem.profiles import Profile
 from bamdmux.modem.uplink import Uplink
 from bamdmux.netdevice import NetDevice
-from bamdmux.timing import Instant
+from bamdmux.timing import SECOND, Duration, Instant, earliest
 from bamdmux.wire.dmux import CHANNEL_COUNT, Command
 
+LOOK_AGAIN: Final[Duration] = 1 * SECOND  # frames that wait for a buffer for so long: was a doorbell lost?
 RECEIVE_BUDGET: Final = 32  # packets read from the network in one go, so that the other inputs get their turn
 
 
@@ -57,6 +58,7 @@ class Modem:
         self._uplink = Uplink(tx, self.packet_data_network, self._outbox)
         self._downlink = Downlink(rx, self.packet_data_network, self._outbox)
         self._is_announced = False
+        self._look_again_at: Instant | None = None  # while frames wait for a buffer
 
     @property
     def power_state(self) -> PowerState:
@@ -95,6 +97,7 @@ class Modem:
         self._uplink.reset()
         self._downlink.reset()
         self._is_announced = False
+        self._look_again_at = None
 
     def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
         """The host has changed one of its two lines."""
@@ -127,6 +130,8 @@ class Modem:
         if not self._power.is_up:
             self._power.wish(now)
             return 0
+        if self._downlink.pending_count:
+            self._send_pending(now)  # it goes before
         read, sent = self._downlink.fill_from(self._network, self._uplink.host_open, budget)
         if sent:
             self._power.sent(now)
@@ -134,10 +139,21 @@ class Modem:
 
     @property
     def deadline(self) -> Instant | None:
-        return self._power.deadline
+        return earliest(self._power.deadline, self._look_again_at)
 
     def handle_timeout(self, now: Instant) -> None:
         self._power.handle_timeout(now)
+        if self._look_again_at is not None and now >= self._look_again_at:
+            self._look_again(now)
+
+    def _look_again(self, now: Instant) -> None:
+        """Frames have waited long for a buffer: perhaps a doorbell was lost, theirs or ours."""
+        self._look_again_at = None
+        if self._power.is_up:
+            self._take_frames()
+            self._send_pending(now)
+            if self._downlink.pending_count:
+                self._outbox.append(RingDoorbell(Pipe.RX))
 
     def take_actions(self) -> list[Action]:
         actions = self._outbox[:]
@@ -208,4 +224,9 @@ class Modem:
 
     def _hold(self, now: Instant) -> None:
         """Keep the power for what has yet to be sent."""
-        self._power.hold(not self._is_announced or self._downlink.pending_count > 0, now)
+        is_waiting = self._downlink.pending_count > 0
+        self._power.hold(not self._is_announced or is_waiting, now)
+        if not is_waiting:
+            self._look_again_at = None
+        elif self._look_again_at is None:
+            self._look_again_at = now + LOOK_AGAIN

@@ -54,6 +54,16 @@ class Network(Protocol):
     def close(self) -> None: ...
 
 
+def network_status(network: Network) -> dict[str, str | int | None]:
+    """For JSON: all that is to be known of a network besides its packets."""
+    return {
+        "kind": network.kind,
+        "pid": network.server_pid,
+        "http_url": network.http_url,
+        "resolv_conf": network.resolv_conf,
+    }
+
+
 def check_kind(kind: str) -> None:
     """See whether there is such a kind of network.
 

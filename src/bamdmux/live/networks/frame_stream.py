@@ -1,49 +1,63 @@
-"""Frames over a stream socket, each behind its length: how passt(1) and qemu speak Ethernet.
+"""Frames over a socket, each behind its length: how passt(1) and qemu speak Ethernet.
 
     u32 length, big-endian | frame | u32 length | frame ...
 
-It never waits and never raises. The stream is read in large pieces into memory of our own, and `next_frame`
-gives one frame after the other out of it. The kernel knows nothing of frames that wait there, so `fileno` is
-an epoll set of the stream and of an eventfd that says "there is more".
+The socket is a SOCK_SEQPACKET, though who is at the far end takes it for a stream: what is sent at once comes at
+once, or not at all. So no frame is ever half there, neither way, and where a message begins a frame begins.
 
-A full stream takes no frame. Should it take a part of one, the rest is kept and goes first: half a frame
-would shift all that follow. A length that no frame has means that just this has happened at the far end; it
-ends the stream as the far end's end does, and then `end` says why and nothing wakes anybody any more.
+It never waits and never raises. A message is read into memory of our own, and `next_frame` gives one frame
+after the other out of it. The kernel knows nothing of frames that wait there, so `fileno` is an epoll set of
+the socket and of an eventfd that says "there is more".
+
+Upwards there is one message at a time: until the far end has read it, frames wait in a short queue, and all of
+them are the next message. More would be lost on passt, which reads once for any number of messages that come
+while it is busy (it is edge-triggered).
+
+When the far end has ended, `end` says so, and nothing wakes anybody any more.
 """
 
+import fcntl
 import os
 import select
 import socket
 import struct
-from contextlib import suppress
+import termios
+from collections import Counter
 from typing import Final
 
 PREFIX: Final = struct.Struct(">I")
-MAX_FRAME_BYTES: Final = 14 + 0xFFFF  # the longest IP packet, and the header
-READ_BYTES: Final = 1 << 18  # at once, and kept; more than the longest frame
+MESSAGE_BYTES: Final = 1 << 20  # of one message; passt sends 194304 at most, but for long datagrams
+QUEUE_BYTES: Final = 1 << 17  # waiting to be sent; full: the next frame is refused
+_NOTHING: Final = bytes(4)
 
 Buffer = bytes | memoryview
 
 
 class FrameStream:
-    """The near end of a stream of frames, which it takes over; close it.
+    """The near end of a socket for frames, which it takes over; close it.
 
     Attributes:
         end: why it is over; empty as long as it is not.
+        counts: what came and was no frame, by what it was.
     """
 
     def __init__(self, stream: socket.socket) -> None:
+        assert stream.type == socket.SOCK_SEQPACKET
         stream.setblocking(False)
         self._stream = stream
         self.end = ""
-        self._memory = memoryview(bytearray(READ_BYTES))
+        self.counts: Counter[str] = Counter()
+        self._memory = memoryview(bytearray(MESSAGE_BYTES))
         self._start = self._end = 0  # of what was read, and not given yet
-        self._unsent = b""  # the rest of a frame of which the stream has taken a part
+        self._queue = bytearray()  # frames to be sent
         self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._says_more = False
+        self._far_end = os.dup(stream.fileno())  # an epoll set has each number once
+        self._watches_far_end = False
         self._ready = select.epoll()
         self._ready.register(self._more, select.EPOLLIN)
         self._ready.register(stream, select.EPOLLIN)
+        self._ready.register(self._far_end, 0)
 
     def fileno(self) -> int:
         """Readable while `next_frame` is worth calling; also for the sake of what waits to be sent."""
@@ -54,19 +68,20 @@ class FrameStream:
             self.end = self.end or "closed"
             self._ready.close()
             os.close(self._more)
+            os.close(self._far_end)
             self._stream.close()
 
+    # What comes
+
     def next_frame(self) -> memoryview | None:
-        """The next whole frame, valid until the next call; None if there is none now."""
-        if self._unsent:
-            self._send_rest()
+        """The next frame, valid until the next call; None if there is none now."""
+        if self._queue:
+            self._send_queue()
         while not self.end:
-            start, have = self._start + PREFIX.size, self._end - self._start - PREFIX.size
+            start = self._start + PREFIX.size
+            have = self._end - start
             if have >= 0:
                 (length,) = PREFIX.unpack_from(self._memory, self._start)
-                if length > MAX_FRAME_BYTES:
-                    self._end_it(f"a frame of {length} bytes was announced; {MAX_FRAME_BYTES} are possible")
-                    break
                 if length <= have:
                     self._start = start + length
                     return self._memory[start : self._start]
@@ -75,14 +90,19 @@ class FrameStream:
         return None
 
     def _read(self) -> bool:
-        """Read what the stream has; whether that was anything."""
-        rest = self._end - self._start
-        if self._start:
-            self._memory[:rest] = self._memory[self._start : self._end]
-            self._start, self._end = 0, rest
+        """Read one message; whether there was one."""
+        # passt sends some frames in two messages: the length, then the rest.
+        is_length = self._end - self._start == PREFIX.size
+        if is_length:
+            self._memory[: PREFIX.size] = self._memory[self._start : self._end]
+        elif self._start < self._end:
+            self.counts["torn"] += 1
+        start = PREFIX.size if is_length else 0
+        self._start = self._end = 0
         try:
-            count = self._stream.recv_into(self._memory[rest:])
+            count = self._stream.recv_into(self._memory[start:], 0, socket.MSG_TRUNC)
         except BlockingIOError:
+            self._end = start  # the rest is still under way
             self._say_more(False)
             return False
         except OSError:  # ECONNRESET
@@ -90,8 +110,14 @@ class FrameStream:
         if count == 0:
             self._end_it("the far end has ended")
             return False
-        self._end += count
-        self._say_more(True)  # until the stream is found empty: the caller may stop in between
+        if is_length and PREFIX.unpack_from(self._memory)[0] != count:
+            self.counts["torn"] += 1  # the rest found no room: what has come begins with a frame of its own
+            self._start = start
+        if count > MESSAGE_BYTES - start:
+            self.counts["too_long"] += 1
+            count = MESSAGE_BYTES - start
+        self._end = start + count
+        self._say_more(True)  # until nothing is found: the caller may stop in between
         return True
 
     def wake(self) -> None:
@@ -107,31 +133,52 @@ class FrameStream:
             else:
                 os.eventfd_read(self._more)
 
+    # What goes
+
     def send(self, header: bytes, payload: Buffer = b"") -> bool:
-        """Send a frame made of two parts; False if the stream does not take it."""
-        if self.end or (self._unsent and not self._send_rest()):
-            return False
+        """Send a frame made of two parts; False if it is not taken: the queue is full, or all is over."""
         length = len(header) + len(payload)
-        parts = (PREFIX.pack(length), header, payload)
-        try:
-            count = self._stream.sendmsg(parts)
-        except OSError:  # EAGAIN: full; EPIPE: `next_frame` will find the end
+        if self.end or len(self._queue) + PREFIX.size + length > QUEUE_BYTES:
             return False
-        if count < PREFIX.size + length:
-            self._unsent = b"".join(parts)[count:]
-            self._ready.modify(self._stream, select.EPOLLIN | select.EPOLLOUT)
+        if not self._queue and not self._is_unread():
+            try:
+                self._stream.sendmsg((PREFIX.pack(length), header, payload))
+            except OSError:  # ENOBUFS; or EPIPE, and `next_frame` will find the end
+                return False
+            return True
+        self._queue += PREFIX.pack(length)
+        self._queue += header
+        self._queue += payload
+        self._watch_far_end(True)
         return True
 
-    def _send_rest(self) -> bool:
-        """Go on with a frame of which the stream has taken a part; whether all of it is there now."""
-        with suppress(OSError):
-            self._unsent = self._unsent[self._stream.send(self._unsent) :]
-        if not self._unsent:
-            self._ready.modify(self._stream, select.EPOLLIN)
-        return not self._unsent
+    def _is_unread(self) -> bool:
+        """Whether the far end has yet to read what was sent."""
+        return fcntl.ioctl(self._stream, termios.TIOCOUTQ, _NOTHING) != _NOTHING
+
+    def _send_queue(self) -> None:
+        """Send what waits, if the far end has read what went before."""
+        self._ready.poll(0)  # takes the edge: see `_watch_far_end`
+        if self._is_unread():
+            return
+        try:
+            self._stream.send(self._queue)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # EPIPE: the end is to be read
+        self._queue.clear()
+        self._watch_far_end(False)
+
+    def _watch_far_end(self, is_wanted: bool) -> None:
+        # Each time that the far end reads is an edge; the level, "there is room", would keep us awake.
+        if is_wanted != self._watches_far_end:
+            self._watches_far_end = is_wanted
+            self._ready.modify(self._far_end, select.EPOLLOUT | select.EPOLLET if is_wanted else 0)
 
     def _end_it(self, why: str) -> None:
         self._say_more(False)
-        self._ready.unregister(self._stream)  # the end of a stream is readable for ever
-        self._unsent = b""
+        for descriptor in (self._stream, self._far_end):  # the end is readable for ever
+            self._ready.unregister(descriptor)
+        self._queue.clear()
         self.end = why

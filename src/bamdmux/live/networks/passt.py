@@ -120,7 +120,7 @@ class PasstNetwork:
             raise MachineError("passt is not installed; sudo apt-get install passt")
         bearer = bearers[0]
         with ExitStack() as resources:
-            near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             capacity = min(_enlarge(near_end), _enlarge(far_end))
             stream = FrameStream(near_end)
             resources.callback(stream.close)

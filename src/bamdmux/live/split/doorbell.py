@@ -1,65 +1,76 @@
-"""A doorbell: an eventfd that one process rings and the other waits for.
+"""A doorbell: a pair of connected sockets, one end for each process; either end rings at the other.
 
-It says only that something has changed; what, is in shared memory: lines and pipes. Rings that come together
-are one. Both processes hold the same open file, so the other one can do anything to it: fill its counter, or
-switch it back to blocking. Hence never a read or a write that could wait.
+A ring says only that something has changed; what, is in shared memory: lines and pipes. Rings that come
+together are one.
+
+Why no eventfds: both processes hold the same open file, so the other one can switch it back to blocking, and
+fill its counter between our looking and our writing. There is no eventfd write that never waits: pwritev2()
+with RWF_NOWAIT is EOPNOTSUPP. A peer that tried hung us within a second. A socket has MSG_DONTWAIT, call by
+call, whatever the other one does to the file; one call instead of two makes it as fast.
 """
 
 import os
-import select
+import socket
+import stat
 from contextlib import suppress
 from typing import Final, Self
 
 from bamdmux.errors import ProtocolError
 from bamdmux.live.split.handover import Refusal
 
-_EVENTFD: Final = "anon_inode:[eventfd]"
-_EIGHT_BYTES: Final = 8
+_RING: Final = b"\0"
+# Of unread rings the socket keeps a few hundred, each in a packet of its own: all of them are taken at once.
+_MANY_RINGS: Final = 4096
 
 
 class Doorbell:
-    """One direction; made by `create` or `adopt`."""
+    """One end of a pair.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._writable = select.poll()
-        self._writable.register(descriptor, select.POLLOUT)
-        self._readable = select.poll()
-        self._readable.register(descriptor, select.POLLIN)
+    Args:
+        end: a descriptor that is ours from now on.
+    """
 
-    @classmethod
-    def create(cls) -> Self:
-        return cls(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+    def __init__(self, end: int) -> None:
+        self._end = socket.socket(fileno=end)
+        self._end.setblocking(False)  # for Python, which would otherwise wait by itself
 
     @classmethod
-    def adopt(cls, descriptor: int) -> Self:
-        """Take what the other process passed to us; the descriptor is ours from now on, unless this raises.
+    def create_pair(cls) -> tuple[Self, Self]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        return cls(ours.detach()), cls(theirs.detach())
+
+    @staticmethod
+    def check(descriptor: int) -> None:
+        """See whether what the other process passed is the end of a pair; it stays the caller's.
 
         Raises:
-            ProtocolError: it is no eventfd.
+            ProtocolError: it is none.
         """
-        kind = os.readlink(f"/proc/self/fd/{descriptor}")
-        if kind != _EVENTFD:
-            raise ProtocolError(Refusal.NO_EVENTFD, f"the doorbell passed is no eventfd but {kind}")
-        return cls(descriptor)
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise ProtocolError(Refusal.NO_DOORBELL, "the doorbell passed is no socket")
+        end = socket.socket(fileno=descriptor)
+        kind = end.family, end.type
+        end.detach()
+        if kind != (socket.AF_UNIX, socket.SOCK_STREAM):
+            raise ProtocolError(Refusal.NO_DOORBELL, "the doorbell passed is no Unix socket of bytes")
 
     def fileno(self) -> int:
-        """Readable when it was rung."""
-        return self._descriptor
+        """Readable when it was rung, or the other end is gone."""
+        return self._end.fileno()
 
     def ring(self) -> None:
-        """Wake the other side. If the counter is full, it was rung often enough."""
-        if self._writable.poll(0):
-            with suppress(BlockingIOError):
-                os.eventfd_write(self._descriptor, 1)
+        """Wake the other side. Never waits: if the bell is full, it was rung often enough."""
+        with suppress(OSError):
+            self._end.send(_RING, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
-    def answer(self) -> None:
-        """Forget the rings so far. Look at shared memory after this, not before."""
-        if self._readable.poll(0):
-            with suppress(BlockingIOError):
-                os.read(self._descriptor, _EIGHT_BYTES)
+    def answer(self) -> bool:
+        """Forget the rings so far; False if the other end is gone. Look at shared memory after this."""
+        try:
+            return bool(self._end.recv(_MANY_RINGS, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._end.close()

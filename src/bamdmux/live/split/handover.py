@@ -1,14 +1,14 @@
-"""How the host gives the modem its memory and doorbells: a few messages on a Unix socket of packets.
+"""How the host gives the modem its memory and a doorbell: a few messages on a Unix socket of packets.
 
     host                                         modem
     HELLO version, role               ->
                                       <-         HELLO version, role
-    MEMORY layout, three descriptors  ->
+    MEMORY layout, two descriptors    ->
                                       <-         ANSWER 0, or why not
     ... and from then on nothing: the socket says that the other side lives.
 
     HELLO    8s "BAMDMUX\\0" | u16 version | u16 role (1 host, 2 modem)     the same in all versions to come
-    MEMORY   u32 slot count | u32 RX buffer | u32 TX buffer | u64 size      with memfd, bell to modem, to host
+    MEMORY   u32 slot count | u32 RX buffer | u32 TX buffer | u64 size   with the memfd and a bell
     ANSWER   u16 code | text
 
 Both sides say HELLO and read the other's before anything else happens, so that two versions that do not fit
@@ -21,6 +21,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
@@ -38,7 +39,7 @@ MEMORY: Final = struct.Struct("<IIIQ")
 ANSWER: Final = struct.Struct("<H")
 
 MAX_MESSAGE_BYTES: Final = 512
-DESCRIPTOR_COUNT: Final = 3
+DESCRIPTOR_COUNT: Final = 2
 # More than we ask for are received, so that they can be closed and not only cut off.
 MAX_DESCRIPTORS: Final = 16
 # A link's memory must not be what fills this machine: the largest rings and slots that make sense.
@@ -64,7 +65,7 @@ class Refusal(Enum):
     NO_MEMFD = 6
     NOT_SEALED = 7
     WRONG_SIZE = 8
-    NO_EVENTFD = 9
+    NO_DOORBELL = 9
     BUSY = 10
     UNKNOWN = 11
 
@@ -106,7 +107,7 @@ def decode_memory(message: Message) -> LinkLayout:
     """Read the host's MEMORY.
 
     Raises:
-        ProtocolError: it is none, or the layout is beyond what we map, or the descriptors are not three.
+        ProtocolError: it is none, or the layout is beyond what we map, or the descriptors are not two.
     """
     if len(message.data) != MEMORY.size:
         raise ProtocolError(Refusal.BAD_LAYOUT, f"{len(message.data)} bytes are no layout")
@@ -150,8 +151,13 @@ def check_answer(data: bytes) -> None:
     (code,) = ANSWER.unpack_from(data)
     if code:
         known = {refusal.value: refusal for refusal in Refusal}
-        text = data[ANSWER.size :].decode(errors="replace")
+        text = _printable(data[ANSWER.size :].decode(errors="replace"))
         raise ProtocolError(known.get(code, Refusal.UNKNOWN), f"the modem refuses: {text}")
+
+
+def _printable(text: str) -> str:
+    """Somebody else's words, as they may stand in a log: no line feeds, nothing that a terminal obeys."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def send(connection: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
@@ -179,6 +185,16 @@ def receive(connection: socket.socket) -> Message | None:
         close_all(descriptors)
         return None
     return Message(data, descriptors.tolist())
+
+
+def refuse(connection: socket.socket, error: ProtocolError) -> None:
+    """Say why not; close the connection after this."""
+    with suppress(OSError):
+        send(connection, encode_answer(error))
+        # What we have not read when we close would turn our answer into a reset.
+        connection.shutdown(socket.SHUT_RD)
+        while (message := receive(connection)) is not None:
+            close_all(message.descriptors)
 
 
 def close_all(descriptors: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from bamdmux.errors import ProtocolError
 from bamdmux.live.loop import Loop
 from bamdmux.live.modem_side import ModemSide
 from bamdmux.live.networks import NetworkDevice
-from bamdmux.live.sockets import listen
+from bamdmux.live.sockets import Listener
 from bamdmux.live.split.doorbell import Doorbell
 from bamdmux.live.split.far_side import RemoteSide
 from bamdmux.live.split.handover import (
@@ -29,6 +29,7 @@ from bamdmux.live.split.handover import (
     encode_answer,
     encode_hello,
     receive,
+    refuse,
     send,
 )
 from bamdmux.live.split.memory import SharedMemory
@@ -38,7 +39,8 @@ from bamdmux.timing import Instant, earliest
 
 LOG: Final = logging.getLogger("bamdmux.modem")
 
-# Hosts that knock at the same time; one more has to wait until another has been answered.
+# Hosts that knock at the same time; for one more, who has been silent for longest has to go. A handover takes
+# milliseconds: so nobody who only connects can keep others out.
 MAX_VISITORS: Final = 8
 
 
@@ -58,14 +60,14 @@ class Host:
         self,
         connection: socket.socket,
         memory: SharedMemory,
-        bells: tuple[Doorbell, Doorbell],
+        bell: Doorbell,
         side: ModemSide,
     ) -> None:
         self.connection = connection
         self.memory = memory
-        self.to_modem, self.to_host = bells
+        self.bell = bell
         self.side = side
-        self.far = side.far = RemoteSide(self.to_host)
+        self.far = side.far = RemoteSide(bell)
 
 
 class HostListener:
@@ -94,7 +96,7 @@ class HostListener:
         self._network = network
         self._packet_data_network = packet_data_network
         self._visitors: dict[int, Visitor] = {}
-        self._listener = listen(path, socket.SOCK_SEQPACKET)
+        self._listener = Listener(path, socket.SOCK_SEQPACKET)
         loop.watch(self._listener.fileno(), self._somebody_knocks)
 
     @property
@@ -130,14 +132,11 @@ class HostListener:
     # Who comes
 
     def _somebody_knocks(self, now: Instant) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:  # gone again, or we are short of descriptors: the next knock is another chance
+        connection = self._listener.accept()
+        if connection is None:
             return
-        connection.setblocking(False)
         if len(self._visitors) >= MAX_VISITORS:
-            connection.close()
-            return
+            self._show_out(next(iter(self._visitors)))
         try:
             send(connection, encode_hello(Role.MODEM))
         except OSError:
@@ -161,8 +160,7 @@ class HostListener:
         except ProtocolError as error:
             close_all(message.descriptors)
             LOG.warning("= refused a host: %s", error)
-            with suppress(OSError):
-                send(visitor.connection, encode_answer(error))
+            refuse(visitor.connection, error)
             self._show_out(descriptor)
 
     def _hear(self, visitor: Visitor, message: Message, now: Instant) -> None:
@@ -179,9 +177,10 @@ class HostListener:
         if self.host is not None:  # two of them were quick
             raise ProtocolError(Refusal.BUSY, "another host is connected; disconnect that one first")
         layout = decode_memory(message)
-        memory_descriptor, to_modem, to_host = message.descriptors
-        bells = Doorbell.adopt(to_modem), Doorbell.adopt(to_host)
+        memory_descriptor, bell_descriptor = message.descriptors
+        Doorbell.check(bell_descriptor)
         memory = SharedMemory.adopt(memory_descriptor, layout)
+        bell = Doorbell(bell_descriptor)
         with suppress(OSError):  # if it has gone meanwhile, the end of the connection comes next
             send(visitor.connection, encode_answer())
         descriptor = visitor.connection.fileno()
@@ -190,16 +189,18 @@ class HostListener:
         side = ModemSide(
             memory.memory, layout, self._profile, self._network, self._loop, self._packet_data_network
         )
-        host = self.host = Host(visitor.connection, memory, bells, side)
+        self.host = Host(visitor.connection, memory, bell, side)
         self._loop.watch(descriptor, self._host_speaks)
-        self._loop.watch(host.to_modem.fileno(), self._rang)
+        self._loop.watch(bell.fileno(), self._rang)
         LOG.info("= host connected")
         side.start(now)
 
     def _rang(self, now: Instant) -> None:
         assert self.host is not None
-        self.host.to_modem.answer()
-        self.host.side.look_at_memory(now)
+        if self.host.bell.answer():
+            self.host.side.look_at_memory(now)
+        else:
+            self._let_host_go()
 
     # Who goes
 
@@ -212,18 +213,17 @@ class HostListener:
         if message is not None:
             close_all(message.descriptors)
             LOG.warning("= the host said %d bytes that nobody asked for", len(message.data))
-        LOG.info("= host gone")
         self._let_host_go()
 
     def _let_host_go(self) -> None:
+        LOG.info("= host gone")
         host, self.host = self.host, None
         assert host is not None
         host.side.close()
         self._loop.forget(host.connection.fileno())
-        self._loop.forget(host.to_modem.fileno())
+        self._loop.forget(host.bell.fileno())
         host.connection.close()
-        host.to_modem.close()
-        host.to_host.close()
+        host.bell.close()
         host.memory.close()
 
     def _show_out(self, descriptor: int) -> None:
@@ -238,5 +238,3 @@ class HostListener:
             self._let_host_go()
         self._loop.forget(self._listener.fileno())
         self._listener.close()
-        with suppress(OSError):
-            self.path.unlink()

@@ -6,9 +6,10 @@ from bamdmux.bam.memory import LinkLayout
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
 from bamdmux.live.namespaces import NetworkNamespace
-from bamdmux.live.runner import Runner
+from bamdmux.live.runner import Runner, Side
 from bamdmux.live.split.memory import SharedMemory
 from bamdmux.live.split.modem_finder import Finding, ModemFinder
+from bamdmux.live.split.modem_process import ModemProcess
 from bamdmux.timing import Instant
 
 
@@ -17,13 +18,20 @@ class SplitLink:
 
     Args:
         namespace: where the host's interfaces are made.
+        modem: the modem's process, if it is ours to keep alive.
     """
 
-    def __init__(self, loop: Loop, namespace: NetworkNamespace, path: Path) -> None:
+    def __init__(
+        self, loop: Loop, namespace: NetworkNamespace, path: Path, modem: ModemProcess | None = None
+    ) -> None:
         self._memory = SharedMemory.create(LinkLayout())
         self.host = HostSide(self._memory.memory, self._memory.layout, namespace, loop)
         self._finder = ModemFinder(path, loop, self.host, self._memory)
-        self.runner = Runner(loop, [self.host, self._finder])
+        self._modem = modem
+        sides: list[Side] = [self.host, self._finder]
+        if modem is not None:
+            sides.append(modem)
+        self.runner = Runner(loop, sides)
 
     @property
     def is_connected(self) -> bool:
@@ -34,10 +42,12 @@ class SplitLink:
         self.host.start(self.runner.now)
 
     def status(self, now: Instant) -> dict[str, object]:
-        """Our side, and how we stand with the other."""
+        """Our side, how we stand with the other, and what that says of itself if it is a child of ours."""
         return {
             "host": self.host.status(now),
             "modem": None,
+            "network": None,
+            **(self._modem.ask_status() if self._modem is not None else {}),
             "connection": {
                 "socket": str(self._finder.path),
                 "state": self._finder.state.name.lower(),

@@ -3,9 +3,9 @@
     LOOKING --connect--> GREETING --its hello--> OFFERING --its answer--> CONNECTED
        ^________________________ end of the connection, refusal, time-out ____________|
 
-While nobody is there we look again, soon at first, then each second. The memory and the driver stay: a modem
-that comes back gets the same memory, with all that the lines have been through. Doorbells are new for each
-modem, lest a dead one's descriptors ring in ours.
+While nobody is there we look again, soon at first, then about each second. The memory and the driver stay: a
+modem that comes back gets the same memory, with all that the lines have been through. The doorbell is new for
+each modem, lest a dead one's ring in ours.
 """
 
 import logging
@@ -36,12 +36,12 @@ from bamdmux.live.split.handover import (
     send,
 )
 from bamdmux.live.split.memory import SharedMemory
-from bamdmux.timing import MILLISECOND, SECOND, Duration, Instant
+from bamdmux.timing import MILLISECOND, Duration, Instant
 
 LOG: Final = logging.getLogger("bamdmux.host")
 
 FIRST_RETRY_NS: Final[Duration] = 20 * MILLISECOND
-LONGEST_RETRY_NS: Final[Duration] = SECOND
+LONGEST_RETRY_NS: Final[Duration] = 900 * MILLISECOND  # so that with the handover it is less than a second
 
 # What another attempt will not mend.
 LASTING: Final = {Refusal.NO_HELLO, Refusal.WRONG_VERSION, Refusal.WRONG_ROLE, Refusal.BAD_LAYOUT}
@@ -72,7 +72,7 @@ class ModemFinder:
         self._host = host
         self._memory = memory
         self._connection: socket.socket | None = None
-        self._bells: tuple[Doorbell, Doorbell] | None = None  # to the modem, to us
+        self._bell: Doorbell | None = None
         self._far: RemoteSide | NobodyThere = NobodyThere()
         self._retry_ns = FIRST_RETRY_NS
         self._deadline: Instant | None = 0
@@ -112,7 +112,8 @@ class ModemFinder:
             send(connection, encode_hello(Role.HOST))
         except OSError as error:
             connection.close()
-            self._check_path(error)
+            if self.connected_count == 0:
+                self._check_path(error)
             self._look_again(error.strerror or str(error), now)
             return
         self._connection = connection
@@ -171,17 +172,17 @@ class ModemFinder:
 
     def _offer(self, now: Instant) -> None:
         assert self._connection is not None
-        to_modem, to_host = self._bells = Doorbell.create(), Doorbell.create()
-        descriptors = [self._memory.fileno(), to_modem.fileno(), to_host.fileno()]
+        self._bell, theirs = Doorbell.create_pair()
         with suppress(OSError):  # it may have refused already: its answer says why
+            descriptors = [self._memory.fileno(), theirs.fileno()]
             send(self._connection, encode_memory(self._memory.layout), descriptors)
+        theirs.close()
         self._enter(Finding.OFFERING, now)
 
     def _connect(self, now: Instant) -> None:
-        assert self._bells is not None
-        to_modem, to_host = self._bells
-        self._loop.watch(to_host.fileno(), self._rang)
-        self._far = self._host.far = RemoteSide(to_modem)
+        assert self._bell is not None
+        self._loop.watch(self._bell.fileno(), self._rang)
+        self._far = self._host.far = RemoteSide(self._bell)
         self.connected_count += 1
         self._retry_ns, self._has_said_why = FIRST_RETRY_NS, ""
         self._enter(Finding.CONNECTED, now)
@@ -189,9 +190,11 @@ class ModemFinder:
         self._host.look_at_memory(now)
 
     def _rang(self, now: Instant) -> None:
-        assert self._bells is not None
-        self._bells[1].answer()
-        self._host.look_at_memory(now)
+        assert self._bell is not None
+        if self._bell.answer():
+            self._host.look_at_memory(now)
+        else:
+            self._lose("it has gone", now)
 
     # Lose it
 
@@ -209,12 +212,10 @@ class ModemFinder:
             self._loop.forget(self._connection.fileno())
             self._connection.close()
             self._connection = None
-        if self._bells is not None:
-            to_modem, to_host = self._bells
-            self._loop.forget(to_host.fileno())
-            to_modem.close()
-            to_host.close()
-            self._bells = None
+        if self._bell is not None:
+            self._loop.forget(self._bell.fileno())
+            self._bell.close()
+            self._bell = None
 
     def _enter(self, state: Finding, now: Instant) -> None:
         self.state = state
