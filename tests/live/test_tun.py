@@ -20,6 +20,7 @@ from bamdmux.live.tun import Tun
 def create(name="wwan0", **options):
     return namespace.run(lambda: Tun.create(name, **options))
 def up(name="wwan0"):
+    shell(f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1")  # else the kernel sends something of its own
     shell(f"ip link set {name} up && ip address add 10.9.0.1/24 dev {name}")
     tun.drain()
 def send(count, size=100):
@@ -108,7 +109,7 @@ print("LOWER_UP" in shell("ip link show wwan0"))
 @for_each_identity
 def test_a_full_queue_drops_and_the_kernel_counts_it(identity: str) -> None:
     program = """
-shell("ip link set wwan0 txqueuelen 8; sysctl -qw net.ipv6.conf.wwan0.disable_ipv6=1")  # it would speak up
+shell("ip link set wwan0 txqueuelen 8")
 up()
 before = tun.dropped_by_kernel()
 send(20)
