@@ -22,7 +22,7 @@ sources := $(shell find src -name __pycache__ -prune -o -print)
 # A .venv whose interpreter is gone (moved, upgraded) is made anew.
 $(shell test -x $(python) || rm -f $(VENV)/pyvenv.cfg)
 
-.PHONY: help run test lint format types imports spelling unit live bench coverage-by-module dist programs clean
+.PHONY: help run test lint format types imports spelling unit live bench soak coverage-by-module dist programs clean
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ live: $(VENV)/.run $(VENV)/.dev programs  ## tests with a real TUN in namespaces
 
 bench: $(VENV)/.run programs  ## throughput against socat, in the same run
 	@$(python) benchmarks/socat.py
+
+soak: $(VENV)/.run $(VENV)/.dev programs  ## host and modem as two processes: 1,000 deaths, 1 GiB each way
+	@$(python) scripts/soak.py
 
 coverage-by-module: $(VENV)/.run $(VENV)/.dev  ## each test file alone against its own module
 	@$(python) scripts/coverage_by_module.py
@@ -109,7 +112,7 @@ $(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml
 # Programs that the live tests run, each with its Debian package. Tests that miss one skip, and say so.
 programs:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
-	for pair in ping:iputils-ping curl:curl iperf3:iperf3 socat:socat ip:iproute2 ps:procps unshare:util-linux; do \
+	for pair in ping:iputils-ping curl:curl iperf3:iperf3 socat:socat ip:iproute2 ps:procps unshare:util-linux passt:passt; do \
 	    command -v "$${pair%%:*}" >/dev/null || missing+=" $${pair#*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \

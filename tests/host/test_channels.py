@@ -237,6 +237,41 @@ def test_a_modem_that_closed_a_channel_before_it_restarted_gets_our_open_too() -
     assert not rig.channels[0].may_transmit
 
 
+# -- a modem that is dead
+
+
+def test_a_dead_modem_has_every_channel_closed() -> None:
+    rig = running(0, 2)
+    rig.remote_closed(2)
+    rig.remote_opened(5)  # has no interface yet
+    rig.taken()
+    rig.channels.modem_vanished()
+    assert rig.asked() == [DetachNetdev(0), StopQueue(0)]
+    for channel in rig.channels:
+        assert not channel.is_remote_open
+        assert not channel.is_open
+        assert not channel.is_open_queued
+    assert rig.channels[0].is_up
+    rig.channels.ask_to_register()
+    assert rig.asked() == []
+
+
+def test_its_successor_s_channels_are_attached_and_hear_an_open() -> None:
+    rig = running(0)
+    rig.channels.modem_vanished()
+    rig.taken()
+    assert rig.remote_opened(0) is Answer.OPEN
+    assert rig.asked() == [AttachNetdev(0)]
+
+
+def test_an_interface_that_is_down_only_loses_its_carrier() -> None:
+    rig = registered(0)
+    rig.channels.modem_vanished()
+    assert rig.asked() == [DetachNetdev(0)]
+    rig.channels.modem_vanished()
+    assert rig.asked() == []
+
+
 # -- interfaces
 
 

@@ -29,6 +29,7 @@ from bamdmux.actions import (
     WakeQueue,
 )
 from bamdmux.counters import DropReason
+from bamdmux.host.driver import HostDriver
 from bamdmux.netdevice import QueueDevice
 from bamdmux.timing import MILLISECOND, SECOND
 from tests.host.far_end import (
@@ -588,7 +589,7 @@ def test_an_idle_link_is_suspended_a_second_after_the_last_frame_came_back() -> 
     far = running()
     far.now = 5 * SECOND
     far.transmit(0, PING)
-    assert far.driver.deadline is None
+    assert far.driver.deadline == 6 * SECOND  # to look again, not to suspend
     far.now = 6 * SECOND
     far.take_and_ring()
     assert far.driver.deadline == 7 * SECOND
@@ -602,7 +603,58 @@ def test_a_link_with_a_frame_in_flight_is_not_suspended() -> None:
     far = running()
     far.transmit(0, PING, PING)
     far.take_and_ring(1)
-    assert far.driver.deadline is None
+    for second in range(1, 10):
+        far.time_out(second * SECOND)
+    assert far.lines() == []
+
+
+# Doorbells that get lost
+
+
+def test_a_modem_that_is_silent_for_a_second_is_rung_again() -> None:
+    far = running()
+    far.transmit(0, PING)
+    far.taken()
+    far.time_out(SECOND - 1)
+    assert far.taken() == []
+    far.time_out(SECOND)
+    assert far.taken() == [RING_TX]
+    far.time_out(2 * SECOND)
+    assert far.taken() == [RING_TX]
+    far.take_and_ring()
+    assert far.driver.deadline == 3 * SECOND  # to suspend
+    far.time_out(3 * SECOND)
+    assert far.taken() == [DROP]
+
+
+def test_a_full_ring_whose_last_doorbell_was_lost_is_found_empty() -> None:
+    far = running()
+    far.transmit(0, *[PING] * 33)
+    far.taken()
+    far.take()
+    far.time_out(SECOND)
+    assert WakeQueue(0) in far.taken()
+    assert far.driver.wants_packets(0)
+
+
+def test_each_frame_that_comes_back_grants_another_second() -> None:
+    far = running()
+    far.transmit(0, PING, PING)
+    far.taken()
+    far.now = SECOND // 2
+    far.take_and_ring(1)
+    far.time_out(SECOND)
+    assert far.taken() == []
+    far.time_out(3 * SECOND // 2)
+    assert far.taken() == [RING_TX]
+
+
+def test_who_looks_again_also_finds_what_the_modem_has_sent() -> None:
+    far = running()
+    far.transmit(0, PING)
+    far.fill(frame_of(PING))
+    far.time_out(SECOND)
+    assert list(far.devices[0].delivered) == [PING]
 
 
 def test_receiving_needs_no_vote() -> None:
@@ -807,6 +859,142 @@ def test_a_power_cycle_while_we_are_not_active_loses_nothing(situation: Callable
     assert far.host_tx.in_flight == far.tx.available()
 
 
+# -- the modem is dead
+
+
+def vanish(far: FarEnd) -> list[Action]:
+    """The modem's process has died; what the driver wants done."""
+    far.taken()
+    far.driver.modem_vanished(far.now)
+    return far.taken()
+
+
+def return_of_the_modem(far: FarEnd) -> None:
+    """Its successor lowers the line that it found high, is acked, and rises."""
+    far.power()
+    far.power()
+    assert far.taken()[-2:] == [RING_RX, SetLine(Line.HOST_ACK, bool(far.power_edges & 1))]
+
+
+def test_the_interfaces_of_a_dead_modem_stay_without_carrier() -> None:
+    far = running(0, 2)
+    detached = [
+        DetachNetdev(0),
+        StopQueue(0),
+        DetachNetdev(1),
+        DetachNetdev(2),
+        StopQueue(2),
+        DetachNetdev(3),
+    ]
+    assert vanish(far) == [DROP, *detached]
+    assert not far.host_tx.is_open
+    assert not far.host_rx.is_open
+    assert far.driver.deadline is None
+    assert not far.driver.wants_packets(0)
+    assert far.transmit(0, PING) == 0
+    assert far.driver.channels[0].is_up
+
+
+def test_open_interfaces_send_open_to_its_successor() -> None:
+    far = running()
+    vanish(far)
+    return_of_the_modem(far)
+    far.send(open_frame(0), open_frame(1))
+    assert far.taken() == [AttachNetdev(0), VOTE, AttachNetdev(1), RING_RX]
+    far.ack()
+    assert far.take_and_ring() == [open_frame(0)]
+    assert far.driver.wants_packets(0)
+    assert far.transmit(0, PING) == 1
+    assert far.take() == [sent_frame_of(PING)]
+
+
+def test_what_was_on_its_way_to_a_dead_modem_is_counted() -> None:
+    far = running()
+    far.transmit(0, PING, PING)
+    far.take(1)  # this one it took, and had no time to ring
+    far.transmit(0, PING)
+    vanish(far)
+    assert transmitted_drops(far) == {DropReason.LOST_IN_FLIGHT: 2}
+    assert far.driver.channels[0].transmitted.packet_count == 1
+
+
+def test_what_waits_for_the_power_of_a_dead_modem_is_counted() -> None:
+    far = waiting_packet()
+    assert vanish(far) == [
+        DROP,
+        *[DetachNetdev(0), StopQueue(0), DetachNetdev(1), DetachNetdev(2), DetachNetdev(3)],
+    ]
+    assert transmitted_drops(far) == {DropReason.LOST_IN_FLIGHT: 1}
+    assert far.driver.deadline is None
+
+
+def test_what_a_modem_said_before_it_died_is_delivered() -> None:
+    far = running()
+    far.fill(frame_of(PING), frame_of(PING))
+    vanish(far)
+    assert list(far.devices[0].delivered) == [PING, PING]
+
+
+def test_a_ring_that_was_full_has_space_for_its_successor() -> None:
+    far = running(slot_count=2)
+    assert far.transmit(0, PING, PING) == 2
+    vanish(far)
+    assert not far.driver.channels.all_are_stopped
+    return_of_the_modem(far)
+    far.send(open_frame(0))
+    far.ack()
+    assert far.take_and_ring() == [open_frame(0)]
+    assert far.transmit(0, PING, PING) == 2
+
+
+def test_commands_that_wait_die_with_the_modem_they_were_for() -> None:
+    far = dead_modem_with_open_waiting()
+    vanish(far)
+    return_of_the_modem(far)
+    far.set_up(0, False)
+    assert far.lines() == []  # nothing to say: no vote
+    assert far.driver.deadline is None
+
+
+def test_a_modem_that_dies_twice_is_dead_once() -> None:
+    far = running()
+    vanish(far)
+    assert vanish(far) == []
+
+
+def test_a_vote_that_an_earlier_driver_left_is_dropped_when_we_are_bound() -> None:
+    far = FarEnd()
+    driver = HostDriver(far.host_tx, far.host_rx, vote_level=True)
+    driver.probe(0, 0, now=0)
+    assert driver.take_actions() == [DROP]
+
+
+def test_a_driver_that_wakes_a_modem_to_leave_it_leaves_when_it_dies() -> None:
+    far = suspended()
+    far.driver.remove(far.now)
+    assert far.taken() == [VOTE]
+    actions = vanish(far)
+    assert actions[0] == DROP
+    assert actions[-5:] == [*map(UnregisterNetdev, range(4)), Removed()]
+
+
+def test_a_driver_whose_close_still_waits_leaves_when_the_modem_dies() -> None:
+    far = running(slot_count=1)
+    far.transmit(0, PING)
+    far.driver.remove(far.now)
+    actions = vanish(far)
+    assert actions[-5:] == [*map(UnregisterNetdev, range(4)), Removed()]
+    assert far.driver.deadline is None
+
+
+def test_a_driver_that_waits_for_the_modem_to_fall_leaves_when_it_dies() -> None:
+    far = running()
+    far.driver.remove(far.now)
+    assert Removed() not in far.taken()
+    assert vanish(far)[-1:] == [Removed()]
+    assert vanish(far) == []
+
+
 # -- frames of the modem
 
 
@@ -887,6 +1075,27 @@ def test_frames_that_arrived_before_the_modem_fell_are_not_lost_though_the_doorb
 
 
 # -- OPEN_NO_A2_PC
+
+
+def test_an_open_that_is_found_as_the_power_falls_is_answered_with_the_next_power() -> None:
+    # Simulation, seed 34 with modem-dies-after-host-ack: it was answered into a BAM without power.
+    far = running()
+    far.power(2)  # so that an OPEN is that of a modem which has restarted
+    far.power()
+    far.power()
+    far.ack(2)
+    far.transmit(0, PING)
+    far.ack()
+    far.take_and_ring()
+    far.taken()
+    far.fill(open_frame(0))
+    far.power()
+    assert RING_TX not in far.taken()
+    assert far.host_tx.in_flight == 0
+    far.ack()
+    far.power()
+    far.ack()
+    assert far.take() == [open_frame(0)]
 
 
 def test_open_no_a2_pc_opens_the_channel() -> None:

@@ -387,6 +387,60 @@ def test_dropping_the_vote_works_in_every_state(state: Callable[[], Rig], lines:
     assert rig.vote.deadline is None
 
 
+# -- the modem is dead, or we are new
+
+
+@pytest.mark.parametrize("make", [awaiting_up_ack, awaiting_modem, active])
+def test_a_vote_for_a_dead_modem_is_dropped_and_owes_nothing(make: Callable[[], Rig]) -> None:
+    rig = make()
+    rig.outbox.clear()
+    rig.vote.modem_vanished(now=5)
+    assert rig.lines() == [DROP]
+    assert rig.vote.state is VoteState.SUSPENDED
+    assert rig.vote.deadline is None
+    assert not rig.vote.request(now=6)  # its successor need not ack the drop first
+    assert rig.lines() == [VOTE]
+
+
+def test_a_down_ack_of_a_dead_modem_is_not_waited_for() -> None:
+    rig = awaiting_down_ack()
+    rig.vote.modem_vanished(now=SECOND)
+    assert rig.lines() == []
+    assert rig.vote.state is VoteState.SUSPENDED
+    assert rig.vote.deadline is None
+    rig.vote.request(now=SECOND)
+    assert rig.vote.state is VoteState.AWAITING_UP_ACK
+
+
+def test_nobody_tries_again_for_a_dead_modem() -> None:
+    rig = given_up()
+    rig.vote.retry_later(now=2 * SECOND)
+    rig.vote.modem_vanished(now=3 * SECOND)
+    assert rig.vote.deadline is None
+    assert rig.vote.state is VoteState.SUSPENDED
+
+
+def test_power_control_begins_anew_with_the_next_modem() -> None:
+    rig = uncontrolled()
+    assert rig.vote.request(now=0)
+    rig.vote.modem_vanished(now=1)
+    assert rig.lines() == []
+    assert not rig.vote.request(now=2)
+    assert rig.lines() == [VOTE]
+
+
+def test_a_vote_that_an_earlier_driver_left_is_dropped_at_the_start() -> None:
+    outbox: list[Action] = []
+    vote = HostVote(outbox, HostOptions(), level=True)
+    vote.probe(7, modem_is_up=True, now=0)
+    assert outbox == [DROP]
+    assert vote.state is VoteState.SUSPENDED
+    vote.request(now=1)  # its ack comes first: so ours is an edge, and the ack of ours is its own
+    assert vote.state is VoteState.AWAITING_DOWN_ACK
+    vote.ack_changed(8, now=2)
+    assert outbox[-2:] == [Log(Severity.DEBUG, LogEvent.ACK_ARRIVED), VOTE]
+
+
 # -- OPEN_NO_A2_PC
 
 

@@ -403,6 +403,20 @@ def test_a_slot_whose_command_was_given_up_holds_a_packet_like_any_other() -> No
     assert rig.ring.take_pending() == Leftovers([], [(0, 28)])
 
 
+def test_commands_for_the_dead_are_forgotten() -> None:
+    rig = Rig(slot_count=1)
+    rig.fill(PING)
+    rig.ring.queue_command(OPEN_0)
+    rig.ring.queue_command(OPEN_1)
+    assert rig.ring.has_waiting_commands
+    rig.ring.forget_commands()
+    assert not rig.ring.has_waiting_commands
+    assert rig.send() == [sent_frame_of(PING)]
+    assert rig.ring.pending == 0
+    rig.ring.queue_command(OPEN_0)  # the next one hears it
+    assert rig.send() == [open_frame(0)]
+
+
 # -- discarded
 
 

@@ -43,3 +43,24 @@ def test_the_first_packets_are_summarized() -> None:
         "votes, acks",
         "suspended",
     ]
+
+
+def run_example(stem: str) -> list[str]:
+    program = next(path for path in EXAMPLES if path.stem == stem)
+    line = as_identity("caller", str(program))
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_second_modem_carries_on() -> None:
+    first, killed, second = run_example("two_processes")
+    assert first == "first modem  This is the network behind a modem that"
+    assert "10.64.0.2/30" in killed
+    assert second.split(maxsplit=2)[2] == first.split(maxsplit=2)[2]
+
+
+def test_two_modems_are_two_networks() -> None:
+    assert run_example("two_modems") == [
+        "red    3000000 bytes through its own wwan0",
+        "blue   3000000 bytes through its own wwan0",
+    ]

@@ -106,7 +106,7 @@ def test_it_announces_its_channels_in_order_once_the_host_has_acked() -> None:
 
 def test_announcements_wait_for_buffers_and_hold_the_power() -> None:
     rig = running(buffer_count=0)
-    assert rig.run_until(10 * SECOND) == []
+    assert {action for _, action in rig.run_until(10 * SECOND)} == {RingDoorbell(Pipe.RX)}
     rig.near.queue_buffers(1)
     rig.modem.doorbell_rang(Pipe.RX, now=10 * SECOND)
     assert rig.near.received() == [open_frame(0)]
@@ -115,6 +115,50 @@ def test_announcements_wait_for_buffers_and_hold_the_power() -> None:
     assert rig.near.received() == [open_frame(1)]
     rig.taken()
     assert rig.run_until(11 * SECOND) == [(10 * SECOND + 102_500 * MICROSECOND, POWER_LOW)]
+
+
+def test_buffers_whose_doorbell_was_lost_are_found_within_a_second() -> None:
+    rig = running(buffer_count=1)
+    rig.near.queue_buffers(1)
+    assert rig.run_until(SECOND) == []
+    assert rig.run_until(SECOND + 2 * MILLISECOND) == [(SECOND + 2 * MILLISECOND, RingDoorbell(Pipe.RX))]
+    assert rig.near.received() == [open_frame(1)]
+
+
+def test_a_host_that_gives_no_buffer_is_rung_each_second() -> None:
+    rig = running(buffer_count=1)
+    rings = rig.run_until(3 * SECOND)
+    assert rings == [(n * SECOND + 2 * MILLISECOND, RingDoorbell(Pipe.RX)) for n in (1, 2)]
+
+
+def test_a_host_that_is_slow_to_take_packets_is_rung_again() -> None:
+    rig = running(buffer_count=3)
+    rig.modem.line_changed(Line.HOST_VOTE, 1, now=2 * MILLISECOND)
+    rig.near.send(open_frame(0))
+    rig.modem.doorbell_rang(Pipe.TX, now=3 * MILLISECOND)
+    rig.run_until(SECOND)
+    rig.network.outgoing.append(DOWNLINK)
+    rig.modem.receive_from_network(now=SECOND)
+    rig.taken()
+    assert rig.run_until(2 * SECOND) == [(2 * SECOND, RingDoorbell(Pipe.RX))]
+    rig.near.queue_buffers(1)
+    assert rig.run_until(3 * SECOND) == []
+    assert rig.modem.deadline is None
+
+
+def test_a_modem_without_power_looks_for_no_buffers() -> None:
+    rig = running(buffer_count=1)
+    rig.modem.crash(now=SECOND // 2)
+    rig.taken()
+    assert rig.run_until(10 * SECOND) == []
+
+
+def test_what_waits_for_a_buffer_goes_before_packets_of_the_network() -> None:
+    rig = running(buffer_count=1)
+    rig.near.queue_buffers(1)
+    rig.network.outgoing.append(DOWNLINK)
+    assert rig.modem.receive_from_network(now=3 * MILLISECOND) == 0
+    assert rig.near.received() == [open_frame(1)]
 
 
 def test_it_announces_only_once() -> None:

@@ -178,7 +178,7 @@ class HostDriver:
         ring.place_waiting_commands()
         if not ring.free:
             self.channels.stop_all()
-        if ring.pending and self._vote.request(now):
+        if ring.pending and self._vote.request(now) and self._modem_power.is_up:
             self._submit(now)
 
     def _submit(self, now: Instant) -> None:
@@ -190,7 +190,7 @@ class HostDriver:
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
         self._outbox.append(_RING_TX)
-        if self._look_again_at is None:
+        if self._look_again_at is None and not self.is_leaving:
             self._look_again_at = now + self._look_again_ns
         for command in commands:
             channel = self.channels[command.channel]
@@ -205,7 +205,8 @@ class HostDriver:
         """The modem may be done with some of our slots."""
         if not self._tx.is_open or not self._transmit_ring.reap():
             return
-        self._look_again_at = now + self._look_again_ns if self._tx.in_flight else None
+        is_watched = self._tx.in_flight and not self.is_leaving
+        self._look_again_at = now + self._look_again_ns if is_watched else None
         self._space_freed()
         self._push(now)
         if self._transmit_ring.is_empty:
@@ -279,10 +280,10 @@ class HostDriver:
             self._act_on(self._vote.ack_changed(edge_count, now), now)
             return
         assert line is Line.MODEM_POWER, f"{line} is ours"
+        change = self._modem_power.changed(edge_count)  # first: what is sent in answer must not be sent now
         # Differs: bam_dmux_power_off() loses what has arrived and was not looked at yet. Here a line may
         # overtake a doorbell, and a modem announces its channels only once.
         self.doorbell_rang(Pipe.RX, now)
-        change = self._modem_power.changed(edge_count)
         if change is not PowerChange.NONE:
             self._log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, int(self._modem_power.is_up))
         if change is PowerChange.FLICKERED:
@@ -394,6 +395,7 @@ class HostDriver:
         assert not self.is_leaving, "asked for once"
         self._removal.enter(Stage.WAKING, now)
         self._register_at = None
+        self._look_again_at = None  # from here on each wait has a bound
         # The driver core wakes a device before it takes its driver away.
         if self._vote.request(now):
             self._close_interfaces(now)

@@ -57,6 +57,11 @@ def ignore_default_routers(name: str) -> None:
     _write_setting(f"ipv6/conf/{name}/accept_ra_defrtr", 0)
 
 
+def form_no_link_local(name: str) -> None:
+    """The kernel is not to form a link-local address: ours comes later, see `restore_link_local`."""
+    _write_setting(f"ipv6/conf/{name}/addr_gen_mode", IN6_ADDR_GEN_MODE_NONE)
+
+
 def _write_setting(name: str, value: int) -> None:
     with suppress(OSError):
         (SETTINGS / name).write_text(str(value))

@@ -31,7 +31,7 @@ from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.host.driver import HostDriver
-from bamdmux.live.addresses import Netlink, restore_link_local
+from bamdmux.live.addresses import Netlink, form_no_link_local, restore_link_local
 from bamdmux.live.links import LinkChange, LinkMonitor
 from bamdmux.live.loop import Loop
 from bamdmux.live.namespaces import NetworkNamespace
@@ -61,10 +61,18 @@ class HostSide:
 
     Args:
         namespace: where the interfaces wwanN are made.
+        sets_identity: an interface that comes up for the first time gets its link-local address from us,
+            and not from whoever sets it up.
     """
 
     def __init__(
-        self, memory: memoryview, layout: LinkLayout, namespace: NetworkNamespace, loop: Loop
+        self,
+        memory: memoryview,
+        layout: LinkLayout,
+        namespace: NetworkNamespace,
+        loop: Loop,
+        *,
+        sets_identity: bool = False,
     ) -> None:
         self._writers: Mapping[Line, LineWriter] = {
             line: LineWriter(memory, layout, line) for line in (Line.HOST_VOTE, Line.HOST_ACK)
@@ -81,6 +89,7 @@ class HostSide:
         self._removed: list[Tun] = []  # to be closed when all actions are done
         self._namespace = namespace
         self._loop = loop
+        self._sets_identity = sets_identity
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
@@ -190,6 +199,9 @@ class HostSide:
         address = random_permanent_address()
         tun = self._namespace.run(partial(Tun.create, f"wwan{channel}", permanent_address=address))
         self.tuns[channel] = tun
+        if self._sets_identity:
+            self._namespace.run(lambda: form_no_link_local(tun.name))
+            self._identified.add(tun.index)
         self.driver.netdev_registered(channel, tun, now)
 
     def _unregister(self, channel: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from bamdmux.errors import MachineError
 from bamdmux.live.control import ControlServer
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
@@ -45,7 +46,13 @@ def run_host(path: Path, control_path: Path | None) -> int:
         loop = Loop()
         resources.callback(loop.close)
         namespace = resources.enter_context(NetworkNamespace.current())
-        link = SplitLink(loop, namespace, path)
+        try:
+            link = SplitLink(loop, namespace, path, sets_identity=True)
+        except PermissionError as error:
+            raise MachineError(
+                "interfaces need CAP_NET_ADMIN and CAP_SYS_ADMIN in their network namespace; run as root, or "
+                "in one of your own: unshare --user --map-root-user --net"
+            ) from error
         resources.callback(link.close)
         _serve_status(loop, control_path, link.runner, link.status, resources)
         link.start()
@@ -128,6 +135,7 @@ def remove_driver(link: SplitLink) -> None:
     """Remove the driver in order, so that the modem hears of it, if there is one."""
     if not link.is_connected:
         return
+    LOG.info("= removing the driver")
     link.host.driver.remove(read_clock())
     if not link.runner.run_until(lambda: link.host.is_removed, REMOVE_TIMEOUT_NS):
         LOG.warning("the driver was not removed in time")

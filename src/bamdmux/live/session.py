@@ -19,7 +19,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -161,6 +161,7 @@ class Session:
     def run_command(self) -> int:
         """Start the command and keep the link going until it has ended."""
         network = self._link.status(read_clock())["network"]
+        self._namespace.run(lambda: set_host(network["host_settings"]))
         with handling([signal.SIGTTOU], signal.SIG_IGN), wakeups(PASSED_ON) as signals:
             self._loop.watch(signals.fileno(), lambda now: self._signals_arrived(signals))
             with Command.start(
@@ -248,6 +249,13 @@ def _make_folder(resources: ExitStack) -> Path:
     resources.enter_context(Janitor(folder))
     resources.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def set_host(settings: Mapping[str, str]) -> None:
+    """Set what the network wants set below /proc/sys; in the host's namespace."""
+    for name, value in settings.items():
+        with suppress(OSError):  # a container may have it read-only
+            Path("/proc/sys", name).write_text(value)
 
 
 def configure_interfaces(bearers: Sequence[Bearer], tuns: Mapping[int, Tun]) -> None:

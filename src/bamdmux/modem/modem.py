@@ -25,7 +25,7 @@ from bamdmux.netdevice import NetDevice
 from bamdmux.timing import SECOND, Duration, Instant, earliest
 from bamdmux.wire.dmux import CHANNEL_COUNT, Command
 
-LOOK_AGAIN: Final[Duration] = 1 * SECOND  # frames that wait for a buffer for so long: was a doorbell lost?
+LOOK_AGAIN: Final[Duration] = 1 * SECOND  # without a buffer for so long: was a doorbell lost?
 RECEIVE_BUDGET: Final = 32  # packets read from the network in one go, so that the other inputs get their turn
 
 
@@ -58,7 +58,7 @@ class Modem:
         self._uplink = Uplink(tx, self.packet_data_network, self._outbox)
         self._downlink = Downlink(rx, self.packet_data_network, self._outbox)
         self._is_announced = False
-        self._look_again_at: Instant | None = None  # while frames wait for a buffer
+        self._look_again_at: Instant | None = None  # while we are without buffers
 
     @property
     def power_state(self) -> PowerState:
@@ -135,6 +135,8 @@ class Modem:
         read, sent = self._downlink.fill_from(self._network, self._uplink.host_open, budget)
         if sent:
             self._power.sent(now)
+            self._look_again_at = None
+            self._watch(now)
         return read
 
     @property
@@ -147,12 +149,11 @@ class Modem:
             self._look_again(now)
 
     def _look_again(self, now: Instant) -> None:
-        """Frames have waited long for a buffer: perhaps a doorbell was lost, theirs or ours."""
+        """There was no buffer for long: perhaps a doorbell was lost, theirs or ours."""
         self._look_again_at = None
         if self._power.is_up:
             self._take_frames()
-            self._send_pending(now)
-            if self._downlink.pending_count:
+            if not self._send_pending(now) and not self._downlink.has_buffer():
                 self._outbox.append(RingDoorbell(Pipe.RX))
 
     def take_actions(self) -> list[Action]:
@@ -217,16 +218,23 @@ class Modem:
         for bearer, solicitor in self._uplink.drain_to(self._network):
             self._downlink.queue_packet(bearer, router_advertisement(bearer, solicitor))
 
-    def _send_pending(self, now: Instant) -> None:
-        if self._downlink.flush(self._uplink.host_open):
+    def _send_pending(self, now: Instant) -> int:
+        """Send what waits, as far as there are buffers; how many frames that were."""
+        sent = self._downlink.flush(self._uplink.host_open)
+        if sent:
             self._power.sent(now)
+            self._look_again_at = None
         self._hold(now)
+        return sent
 
     def _hold(self, now: Instant) -> None:
         """Keep the power for what has yet to be sent."""
-        is_waiting = self._downlink.pending_count > 0
-        self._power.hold(not self._is_announced or is_waiting, now)
-        if not is_waiting:
+        self._power.hold(not self._is_announced or self._downlink.pending_count > 0, now)
+        self._watch(now)
+
+    def _watch(self, now: Instant) -> None:
+        """Without buffers we wait for the host, and look again after a while."""
+        if not self._power.is_up or self._downlink.has_buffer():
             self._look_again_at = None
         elif self._look_again_at is None:
             self._look_again_at = now + LOOK_AGAIN

@@ -21,6 +21,7 @@ from tests.live.identities import DEADLINE_SECONDS, as_identity, environment, sc
 from tests.live.test_command import status_field
 
 ADDRESS, GATEWAY = "10.64.0.2", "10.64.0.1"
+PORT = 5201  # of iperf3
 
 
 def as_root_of_itself(identity: str) -> list[str]:
@@ -30,14 +31,15 @@ def as_root_of_itself(identity: str) -> list[str]:
 
 
 class Place:
-    """A network namespace with a process in it that does nothing; what is done in it is done as `identity`."""
+    """A network namespace, held by a process that does nothing; what is done in it is done as `identity`."""
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self._prefix = as_identity(identity)[:-1]
         self._is_root = identity == "caller" and os.geteuid() == 0
         line = [*as_root_of_itself(identity), "sh", "-c", "echo here; exec cat"]
-        self._holder = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        self._holder = subprocess.Popen(line, env=environment(), stdin=pipe, stdout=pipe)
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"here\n"
 
@@ -139,7 +141,7 @@ class Program:
         self.process.kill()
         self.process.wait(DEADLINE_SECONDS)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -164,10 +166,13 @@ class Program:
 class ModemProgram(Program):
     """`bamdmux modem`, listening at `folder`/link."""
 
-    def __init__(self, identity: str, folder: Path, *options: str, line: Sequence[str] = ()) -> None:
+    def __init__(
+        self, identity: str, folder: Path, *options: str, place: Place | None = None, verbosity: str = "-v"
+    ) -> None:
         self.path = folder / "link"
-        arguments = ["-m", "bamdmux", "modem", f"--listen={self.path}", *options]
-        super().__init__([*line, *as_identity(identity, *arguments)], folder, "modem")
+        arguments = ["-m", "bamdmux", verbosity, "modem", f"--listen={self.path}", *options]
+        line = as_identity(identity, *arguments) if place is None else place.python(*arguments)
+        super().__init__(line, folder, "modem")
 
     def wait_for_host(self) -> dict[str, Any]:
         def served() -> dict[str, Any] | None:
@@ -227,10 +232,10 @@ class HostProgram(Program):
 class Pair:
     """A modem, a place, and a host that has configured wwan0."""
 
-    def __init__(self, identity: str, stack: ExitStack, *options: str) -> None:
+    def __init__(self, identity: str, stack: ExitStack, verbosity: str = "-v") -> None:
         self.identity = identity
         self.stack = stack
-        self.options = options
+        self.verbosity = verbosity
         self.folder = scratch()
         self.modem = self.start_modem()
         self.place = stack.enter_context(Place(identity))
@@ -238,7 +243,9 @@ class Pair:
         self.host.configure()
 
     def start_modem(self) -> ModemProgram:
-        self.modem = self.stack.enter_context(ModemProgram(self.identity, self.folder, *self.options))
+        self.modem = self.stack.enter_context(
+            ModemProgram(self.identity, self.folder, verbosity=self.verbosity)
+        )
         return self.modem
 
     def start_host(self) -> HostProgram:
@@ -250,3 +257,55 @@ class Pair:
         (entry,) = json.loads(self.place.shell(f"ip -j address show {name}"))
         result: dict[str, Any] = entry
         return result
+
+
+class Load:
+    """A modem whose network is a TUN in a place of its own, which outlives it, and iperf3 to there."""
+
+    def __init__(self, identity: str, stack: ExitStack) -> None:
+        self.identity = identity
+        self.stack = stack
+        self.folder = scratch()
+        self.far = stack.enter_context(Place(identity))
+        self.near = stack.enter_context(Place(identity))
+        self.far.shell("ip link set lo up")
+        self.modem: ModemProgram
+        self.host: HostProgram
+        self.start_modem()
+        self.start_host()
+
+    def start_modem(self) -> None:
+        modem = ModemProgram(self.identity, self.folder, "--network=tun:pdn0", place=self.far)
+        self.modem = self.stack.enter_context(modem)
+        self.modem.wait_until_it_answers()
+
+    def start_host(self) -> None:
+        self.host = self.stack.enter_context(HostProgram(self.near, self.folder))
+        self.host.configure()
+
+    def start_iperf(self) -> None:
+        processes = [self.far.start("iperf3", "-s", "-p", str(PORT))]
+        wait_for(lambda: f":{PORT}" in self.far.shell("ss -ltn"), "the server")
+        processes.append(self.near.start("iperf3", "-c", GATEWAY, "-p", str(PORT), "-t", "1000"))
+        for process in processes:
+            self.stack.callback(process.wait)
+            self.stack.callback(process.kill)
+        wait_for(lambda: self.acked() > 1_000_000, "the first megabyte")
+
+    def connection(self) -> tuple[int, int]:
+        """Local port and acknowledged bytes of the connection that carries the load."""
+        lines = self.near.shell(f"ss -tinHO dst {GATEWAY}:{PORT}").splitlines()
+        found = [
+            (int(words[3].rsplit(":", 1)[1]), int(word.split(":")[1]))
+            for words in (line.split() for line in lines)
+            for word in words
+            if word.startswith("bytes_acked:")
+        ]
+        return max(found, key=lambda entry: entry[1], default=(0, 0))
+
+    def acked(self) -> int:
+        return self.connection()[1]
+
+    def wait_for_progress(self) -> None:
+        before = self.acked()
+        wait_for(lambda: self.acked() > before + 1_000_000, "another megabyte")

@@ -54,13 +54,14 @@ class Network(Protocol):
     def close(self) -> None: ...
 
 
-def network_status(network: Network) -> dict[str, str | int | None]:
+def network_status(network: Network) -> dict[str, object]:
     """For JSON: all that is to be known of a network besides its packets."""
     return {
         "kind": network.kind,
         "pid": network.server_pid,
         "http_url": network.http_url,
         "resolv_conf": network.resolv_conf,
+        "host_settings": network.host_settings,
     }
 
 

@@ -2,16 +2,16 @@
 
     u32 length, big-endian | frame | u32 length | frame ...
 
-The socket is a SOCK_SEQPACKET, though who is at the far end takes it for a stream: what is sent at once comes at
-once, or not at all. So no frame is ever half there, neither way, and where a message begins a frame begins.
+The socket is a SOCK_SEQPACKET, though who is at the far end takes it for a stream: what is sent at once comes
+at once, or not at all. So no frame is ever half there, neither way, and where a message begins a frame does.
 
 It never waits and never raises. A message is read into memory of our own, and `next_frame` gives one frame
 after the other out of it. The kernel knows nothing of frames that wait there, so `fileno` is an epoll set of
 the socket and of an eventfd that says "there is more".
 
-Upwards there is one message at a time: until the far end has read it, frames wait in a short queue, and all of
-them are the next message. More would be lost on passt, which reads once for any number of messages that come
-while it is busy (it is edge-triggered).
+Upwards there is one message at a time: until the far end has read it, frames wait in a short queue, and all
+of them are the next message. More would be lost on passt, which reads once for any number of messages that
+come while it is busy (it is edge-triggered).
 
 When the far end has ended, `end` says so, and nothing wakes anybody any more.
 """
@@ -28,7 +28,8 @@ from typing import Final
 PREFIX: Final = struct.Struct(">I")
 MESSAGE_BYTES: Final = 1 << 20  # of one message; passt sends 194304 at most, but for long datagrams
 QUEUE_BYTES: Final = 1 << 17  # waiting to be sent; full: the next frame is refused
-_NOTHING: Final = bytes(4)
+_NUMBER: Final = struct.Struct("=i")
+_NOTHING: Final = bytes(_NUMBER.size)
 
 Buffer = bytes | memoryview
 
@@ -154,7 +155,9 @@ class FrameStream:
 
     def _is_unread(self) -> bool:
         """Whether the far end has yet to read what was sent."""
-        return fcntl.ioctl(self._stream, termios.TIOCOUTQ, _NOTHING) != _NOTHING
+        # 1 is nothing as well: sock_wfree() in net/core/sock.c tells of the room before it takes that off.
+        (count,) = _NUMBER.unpack(fcntl.ioctl(self._stream, termios.TIOCOUTQ, _NOTHING))
+        return bool(count > 1)
 
     def _send_queue(self) -> None:
         """Send what waits, if the far end has read what went before."""
@@ -163,10 +166,8 @@ class FrameStream:
             return
         try:
             self._stream.send(self._queue)
-        except BlockingIOError:
-            return
-        except OSError:
-            pass  # EPIPE: the end is to be read
+        except OSError:  # EPIPE; for the rest there is room, since nothing else waits
+            self.counts["unsent"] += 1
         self._queue.clear()
         self._watch_far_end(False)
 

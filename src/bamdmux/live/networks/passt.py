@@ -22,7 +22,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import ENOEXEC
@@ -65,8 +65,8 @@ MAC: Final = bytes.fromhex("020000640002")  # ours; local, as all addresses with
 PASST_MAC: Final = bytes.fromhex("020000640001")
 TRANSACTION: Final = 0x8916
 
-# What the stream may hold; root gets it, others as much as net.core.wmem_max allows (Debian: 212992).
-STREAM_BYTES: Final = 212992
+# Room in the socket; root gets it, others as much as net.core.wmem_max allows (Debian: 212992).
+SOCKET_BYTES: Final = 1 << 22
 
 ANSWER_SECONDS: Final = 10.0  # for the first answer; milliseconds, unless the machine is busy
 IPV6_SECONDS: Final = 0.2  # after the others, for the answer that shows that it serves IPv6
@@ -84,25 +84,18 @@ class PasstNetwork:
         device: the modem's end.
         server_pid: of passt; 0 once it is closed.
         resolv_conf: the address at which names are asked for; None if the caller has no resolver for IPv4.
-        host_settings: limit what TCP connections of the host have under way.
     """
 
     kind: Final = "passt"
     http_url: Final[str | None] = None
+    # The passt of Debian 12 (March 2023) loses what the socket does not take at once, and then sends whole
+    # windows again and again. What connections have under way must therefore fit, also of some that run side
+    # by side: the host's receive buffers limit that.
+    host_settings: Final[Mapping[str, str]] = {"net/ipv4/tcp_rmem": "4096 65536 65536"}
 
     def __init__(
-        self,
-        process: "Process",
-        device: PasstDevice,
-        resolv_conf: str | None,
-        capacity: int,
-        resources: ExitStack,
+        self, process: "Process", device: PasstDevice, resolv_conf: str | None, resources: ExitStack
     ) -> None:
-        # When the stream is full, passt loses frames that it thinks are sent (as of March 2023, Debian 12's),
-        # sends whole windows again, and may then go round in circles for ever: one in ten downloads of 20 MB
-        # ended so. What TCP has under way must therefore fit; the host's receive buffer limits that.
-        limit = capacity // 2
-        self.host_settings = {"net/ipv4/tcp_rmem": f"4096 {min(131072, limit)} {limit}"}
         self.device = device
         self.resolv_conf = resolv_conf
         self._process = process
@@ -121,7 +114,8 @@ class PasstNetwork:
         bearer = bearers[0]
         with ExitStack() as resources:
             near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            capacity = min(_enlarge(near_end), _enlarge(far_end))
+            for end in (near_end, far_end):
+                _enlarge(end)
             stream = FrameStream(near_end)
             resources.callback(stream.close)
             plan = Plan.for_caller()
@@ -138,7 +132,7 @@ class PasstNetwork:
                 gateway_mac6=answers.gateway_mac6,
             )
             _tell(plan, bearers, has_ipv6=answers.gateway_mac6 is not None)
-            return cls(process, device, plan.resolv_conf(), capacity, resources.pop_all())
+            return cls(process, device, plan.resolv_conf(), resources.pop_all())
 
     def close(self) -> None:
         """End passt."""
@@ -152,36 +146,28 @@ class Plan:
     Attributes:
         interface: whose addresses passt believes to be the caller's.
         reaches4, reaches6: there is a way out of this machine.
-        resolver: to be asked for names; None if there is none.
-        is_given: the resolver is not the one that passt would find itself.
+        resolver: which passt will forward to; None if there is none.
     """
 
     interface: str
     reaches4: bool
     reaches6: bool
     resolver: IPv4Address | None
-    is_given: bool
 
     @classmethod
     def for_caller(cls) -> Self:
         """Look at the network namespace that we are in, and at its resolver."""
         interface4 = default_interface4(_read("/proc/net/route"))
         interface6 = default_interface6(_read("/proc/net/ipv6_route"))
-        # systemd's stub has an address that only its own machine's loopback knows. It says who is behind.
-        for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
-            resolver = first_resolver(_read(path))
-            if resolver is None or not resolver.is_loopback:
-                break
         return cls(
-            interface4 or interface6 or LOOPBACK,
-            interface4 is not None,
-            interface6 is not None,
-            resolver,
-            path != "/etc/resolv.conf",
+            interface=interface4 or interface6 or LOOPBACK,
+            reaches4=interface4 is not None,
+            reaches6=interface6 is not None,
+            resolver=first_resolver(_read("/etc/resolv.conf")),
         )
 
     def arguments(self, bearer: Bearer, descriptor: int) -> list[str]:
-        arguments = [
+        return [
             *("--foreground", "--quiet", "--stderr", "--fd", str(descriptor)),
             *("--interface", self.interface, "--mac-addr", PASST_MAC.hex(":"), "--mtu", str(MTU)),
             *("--address", str(bearer.address4), "--netmask", str(bearer.prefix4_length)),
@@ -190,9 +176,6 @@ class Plan:
             *("--dns-forward", str(NAME_SERVER)),
             *("--no-ra", "--no-dhcpv6"),  # the modem's own affair
         ]
-        if self.is_given:
-            arguments += ["--dns", str(self.resolver)]
-        return arguments
 
     def resolv_conf(self) -> str | None:
         if self.resolver is None:
@@ -200,13 +183,12 @@ class Plan:
         return f"# bamdmux: by way of the modem and passt to {self.resolver}\nnameserver {NAME_SERVER}\n"
 
 
-def _enlarge(end: socket.socket) -> int:
-    """Make room in the socket, as far as allowed; how much it has."""
+def _enlarge(end: socket.socket) -> None:
+    """Make room in the socket for what it is to take at once, as far as we are allowed."""
     try:
-        end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, STREAM_BYTES)
+        end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES)
     except PermissionError:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
-    return end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
 
 
 def _tell(plan: Plan, bearers: Sequence[Bearer], *, has_ipv6: bool) -> None:

@@ -19,13 +19,22 @@ class SplitLink:
     Args:
         namespace: where the host's interfaces are made.
         modem: the modem's process, if it is ours to keep alive.
+        sets_identity: see `HostSide`.
     """
 
     def __init__(
-        self, loop: Loop, namespace: NetworkNamespace, path: Path, modem: ModemProcess | None = None
+        self,
+        loop: Loop,
+        namespace: NetworkNamespace,
+        path: Path,
+        modem: ModemProcess | None = None,
+        *,
+        sets_identity: bool = False,
     ) -> None:
         self._memory = SharedMemory.create(LinkLayout())
-        self.host = HostSide(self._memory.memory, self._memory.layout, namespace, loop)
+        self.host = HostSide(
+            self._memory.memory, self._memory.layout, namespace, loop, sets_identity=sets_identity
+        )
         self._finder = ModemFinder(path, loop, self.host, self._memory)
         self._modem = modem
         sides: list[Side] = [self.host, self._finder]
