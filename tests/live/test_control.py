@@ -482,6 +482,7 @@ def test_a_folder_for_temporary_files_that_is_too_deep_is_one_line() -> None:
     line = as_identity("caller", "-m", "bamdmux", "run", "--", "true")
     done = run_line(line, env={**environment(), "TMPDIR": str(folder)})
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("bamdmux: cannot listen on ")
+    assert done.stderr.startswith("bamdmux: socket path ")
+    assert done.stderr.endswith(" is too long (107 bytes at most); use a shorter one\n")
     assert done.stderr.count("\n") == 1
     assert os.listdir(folder) == []

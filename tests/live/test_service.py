@@ -284,16 +284,15 @@ def test_the_socket_of_a_modem_that_was_killed_is_replaced(identity: str, stack:
 def test_what_is_no_place_to_listen_is_one_line(identity: str, what: str, stack: ExitStack) -> None:
     path = prepare(what, stack)
     text = refusal(identity, "modem", f"--listen={path}")
-    assert (
-        text
-        == {
-            "file": f"{path} exists and is no socket; remove it, or choose another path",
-            "folder": f"{path} is a folder; name a socket in it, as {path / 'socket'}",
-            "too long": f"socket path {path} is too long (107 bytes at most); use a shorter one",
-            "no folder": f"cannot listen on {path}: No such file or directory; choose another path",
-            "other": f"{path} is {other}; choose another path",
-        }[what]
-    )
+    other = "another program's socket (Protocol wrong type for socket)"
+    reasons = {
+        "file": f"{path} exists and is no socket; remove it, or choose another path",
+        "folder": f"{path} is a folder; name a socket in it, as {path / 'socket'}",
+        "too long": f"socket path {path} is too long (107 bytes at most); use a shorter one",
+        "no folder": f"cannot listen on {path}: No such file or directory; choose another path",
+        "other": f"{path} is {other}; choose another path",
+    }
+    assert text == reasons[what]
 
 
 @for_the_weakest
@@ -301,15 +300,13 @@ def test_what_is_no_place_to_listen_is_one_line(identity: str, what: str, stack:
 def test_what_is_no_place_to_connect_is_one_line(identity: str, what: str, stack: ExitStack) -> None:
     path = prepare(what, stack)
     text = host_refusal(stack.enter_context(Place(identity)), f"--connect={path}")
-    assert (
-        text
-        == {
-            "file": f"{path} is no socket; give the path that `bamdmux modem` listens on",
-            "folder": f"{path} is no socket; give the path that `bamdmux modem` listens on",
-            "too long": f"socket path {path} is too long (107 bytes at most); use a shorter one",
-            "other": f"{path} is another program's socket, not a modem's of bamdmux",
-        }[what]
-    )
+    reasons = {
+        "file": f"{path} is no socket; give the path that `bamdmux modem` listens on",
+        "folder": f"{path} is no socket; give the path that `bamdmux modem` listens on",
+        "too long": f"socket path {path} is too long (107 bytes at most); use a shorter one",
+        "other": f"{path} is another program's socket, not a modem's of bamdmux",
+    }
+    assert text == reasons[what]
 
 
 def prepare(what: str, stack: ExitStack) -> Path:

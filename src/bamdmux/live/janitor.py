@@ -23,6 +23,8 @@ class Janitor:
         self._pid = os.fork()
         if self._pid == 0:
             _be_janitor(folder.absolute(), readable)
+        with suppress(OSError):  # in its own group before anybody signals ours, whoever of us runs first
+            os.setpgid(self._pid, self._pid)
         os.close(readable)
 
     def __enter__(self) -> Self:
@@ -38,7 +40,7 @@ class Janitor:
 
 def _be_janitor(folder: Path, readable: int) -> NoReturn:
     try:
-        os.setsid()  # Ctrl-C, Ctrl-Z and hanging up are not for us
+        os.setpgid(0, 0)  # Ctrl-C and Ctrl-Z are not for us
         forget_parent(keep={readable})
         for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(signum, signal.SIG_IGN)

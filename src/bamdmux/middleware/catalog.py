@@ -179,7 +179,7 @@ _DELIVERY: Final = (
         family=Family.DELIVERY,
         description="a doorbell comes late, and others overtake it",
         rate=0.1,
-        delay_ns=(MILLISECOND, 40 * MILLISECOND),
+        delay_ns=(MILLISECOND, 250 * MILLISECOND),
         install=signals.delay_doorbells(),
     ),
     Fault(

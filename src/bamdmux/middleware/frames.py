@@ -50,17 +50,25 @@ def _set_length(buffer: memoryview, length: int) -> None:
     buffer[LENGTH_OFFSET:HEADER_BYTES] = length.to_bytes(2, "little")
 
 
+def _scramble(buffer: memoryview) -> None:
+    """A frame whose header is wrong carries no packet that anybody should get."""
+    buffer[HEADER_BYTES] ^= 0x55
+
+
 def bad_magic(buffer: memoryview, size: int, strikes: Strikes) -> int:
+    _scramble(buffer)
     buffer[strikes.number(0, 1)] ^= strikes.number(1, 255)
     return size
 
 
 def bad_channel(buffer: memoryview, size: int, strikes: Strikes) -> int:
+    _scramble(buffer)
     buffer[CHANNEL_OFFSET] |= strikes.number(1, 31) << 3  # a mask of 7 would find the right one
     return size
 
 
 def bad_command(buffer: memoryview, size: int, strikes: Strikes) -> int:
+    _scramble(buffer)
     buffer[COMMAND_OFFSET] = strikes.random.choice((3, 5, 9, 255))
     return size
 
@@ -81,18 +89,25 @@ def zero_length(buffer: memoryview, size: int, strikes: Strikes) -> int:
 
 
 def truncated_transfer(buffer: memoryview, size: int, strikes: Strikes) -> int:
-    return strikes.number(HEADER_BYTES, HEADER_BYTES + _length_of(buffer) - 1)
+    return _cut(buffer, size, strikes.number(HEADER_BYTES, HEADER_BYTES + _length_of(buffer) - 1))
 
 
 def short_of_a_header(buffer: memoryview, size: int, strikes: Strikes) -> int:
-    return strikes.number(0, HEADER_BYTES - 1)
+    return _cut(buffer, size, strikes.number(0, HEADER_BYTES - 1))
 
 
 def short_but_not_empty(buffer: memoryview, size: int, strikes: Strikes) -> int:
-    return strikes.number(1, HEADER_BYTES - 1)
+    return _cut(buffer, size, strikes.number(1, HEADER_BYTES - 1))
+
+
+def _cut(buffer: memoryview, size: int, end: int) -> int:
+    """What was not transferred is not there; the buffer holds what earlier frames left."""
+    buffer[end:size] = b"\xee" * (size - end)
+    return end
 
 
 def overrun(buffer: memoryview, size: int, strikes: Strikes) -> int:
+    _scramble(buffer)
     return strikes.number(len(buffer) + 1, 0xFFFF)
 
 
@@ -102,6 +117,7 @@ def length_from_transfer(buffer: memoryview, size: int, strikes: Strikes) -> int
 
 
 def huge_descriptor(buffer: memoryview, size: int, strikes: Strikes) -> int:
+    _scramble(buffer)
     return 0xFFFF
 
 

@@ -84,11 +84,12 @@ class InjectingPeer(_PeerWrap):
         self._tally = tally
         self._is_early = is_early
         self._open: list[int] = []
+        self._published = 0  # entries that no doorbell has announced yet
 
     def available(self) -> int:
         if self._is_early:
             self._inject()
-            self._inner.publish()  # nobody else might, before the pipe is reset
+            self._published += self._inner.publish()  # nobody else might, before the pipe is reset
         return self._inner.available()
 
     def complete(self, written: int | None = None) -> bool:
@@ -102,7 +103,8 @@ class InjectingPeer(_PeerWrap):
     def publish(self) -> int:
         if not self._is_early and self._open:
             self._inject()
-        return self._inner.publish()
+        published, self._published = self._published + self._inner.publish(), 0
+        return published
 
     def _inject(self) -> None:
         if not self._strikes.now():

@@ -23,14 +23,11 @@ from bamdmux.modem.modem import Modem
 from bamdmux.sim.violation import Violation
 from bamdmux.timing import Instant
 
+# A channel may be addressed before its OPEN has arrived.
+START_DROPS: Final = frozenset({DropReason.INACTIVE_CHANNEL})
 # What happens without any fault: somebody pulls an interface down, the modem restarts, the driver is removed.
-WORKLOAD_DROPS: Final = frozenset(
-    {
-        DropReason.INTERFACE_DOWN,
-        DropReason.INACTIVE_CHANNEL,
-        DropReason.LOST_IN_FLIGHT,
-        DropReason.RESUME_FAILED,
-    }
+DISTURBANCE_DROPS: Final = frozenset(
+    {DropReason.INTERFACE_DOWN, DropReason.LOST_IN_FLIGHT, DropReason.RESUME_FAILED}
 )
 
 

@@ -17,7 +17,14 @@ from bamdmux.host.driver import HostDriver
 from bamdmux.middleware.faults import Licence
 from bamdmux.modem.modem import Modem
 from bamdmux.modem.power import PowerState
-from bamdmux.sim.checkers import WORKLOAD_DROPS, check_equal, check_reasons, drops_of, modem_drops
+from bamdmux.sim.checkers import (
+    DISTURBANCE_DROPS,
+    START_DROPS,
+    check_equal,
+    check_reasons,
+    drops_of,
+    modem_drops,
+)
 from bamdmux.sim.conditions import Conditions
 from bamdmux.sim.packets import Direction
 from bamdmux.sim.violation import Violation
@@ -162,10 +169,15 @@ def _audit(world: World) -> None:
     check_equal("duplicates beyond those of faults", int(ledger.duplicates > tally.injected), 0)
 
 
+def _explained(world: World) -> frozenset[DropReason]:
+    disturbances = frozenset() if world.conditions.disturbances is None else DISTURBANCE_DROPS
+    return world.explained | START_DROPS | disturbances
+
+
 def _audit_downlink(world: World, host: HostDriver) -> None:
     """Three hops: network to modem, modem to host, host to interface. Each is exact."""
     ledger, tally = world.ledger, world.middleware.tally
-    explained = world.explained | WORKLOAD_DROPS
+    explained = _explained(world)
     status = world.modem.status(world.now)
     bearers = [bearer for bearer in world.modem.packet_data_network.bearers if bearer is not None]
     passed = sum(bearer.downlink.packet_count for bearer in bearers)
@@ -192,7 +204,7 @@ def _audit_downlink(world: World, host: HostDriver) -> None:
 def _audit_uplink(world: World, host: HostDriver) -> None:
     """Exact, unless a driver died with packets in its ring: those nobody counts any more."""
     ledger = world.ledger
-    explained = world.explained | WORKLOAD_DROPS
+    explained = _explained(world)
     transmitted = world.books.transmitted(host)
     host_dropped, modem_dropped = drops_of(transmitted), modem_drops(world.modem, "uplink", world.now)
     check_reasons(host_dropped, explained)
