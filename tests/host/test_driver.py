@@ -895,6 +895,13 @@ def test_the_interfaces_of_a_dead_modem_stay_without_carrier() -> None:
     assert far.driver.channels[0].is_up
 
 
+def test_a_dead_modem_is_not_up_whatever_its_line_says() -> None:
+    far = running()
+    assert far.driver.status(0)["power"]["modem_up"]  # type: ignore[index]
+    vanish(far)
+    assert not far.driver.status(0)["power"]["modem_up"]  # type: ignore[index]
+
+
 def test_open_interfaces_send_open_to_its_successor() -> None:
     far = running()
     vanish(far)

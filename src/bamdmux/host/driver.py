@@ -438,7 +438,7 @@ class HostDriver:
         return {
             "power": {
                 "vote": self._vote.state.name.lower(),
-                "modem_up": self._modem_power.is_up,
+                "modem_up": self._rx.is_open,  # not what its line says: that stays when a modem dies
                 "votes": statistics.vote_count,
                 "acks": statistics.ack_count,
                 "wakeups": statistics.wakeup_count,

@@ -23,8 +23,7 @@ def _spoiled(
     name: str,
     description: str,
     tamper: frames.Tamper,
-    reason: DropReason | None,
-    *,
+    *reasons: DropReason,
     family: Family = Family.FRAMING,
     uplink: bool = False,
     rate: float = 0.02,
@@ -35,8 +34,8 @@ def _spoiled(
         description=description,
         rate=rate,
         install=pipes.on_uplink(tamper) if uplink else pipes.on_downlink(tamper),
-        explains=frozenset() if reason is None else frozenset({reason}),
-        is_lossy=reason is not None,
+        explains=frozenset(reasons),
+        is_lossy=bool(reasons),
     )
 
 
@@ -104,7 +103,6 @@ _FRAMING: Final = (
         "length-from-transfer",
         "a header's length is 0xFFFF: as much as was transferred",
         frames.length_from_transfer,
-        None,
     ),
     _spoiled(
         "uplink-bad-magic",
@@ -146,9 +144,10 @@ _FRAMING: Final = (
     ),
     _spoiled(
         "uplink-bad-descriptor",
-        "a host's descriptor that reaches beyond the buffers",
+        "a host's descriptor of 65535 bytes, beyond its slot and mostly beyond all of them",
         frames.huge_descriptor,
         DropReason.BAD_DESCRIPTOR,
+        DropReason.NO_BEARER,
         uplink=True,
     ),
     _injected("duplicate-open", "the modem opens what is open", frames.duplicate_open, family=Family.FRAMING),

@@ -187,6 +187,9 @@ def _audit_downlink(world: World, host: HostDriver) -> None:
 
     receive = world.pipes[Pipe.RX]
     came = world.reaped + receive.reaped + world.lost_at_reset + receive.lost_at_reset + receive.completed()
+    thrown_away = world.lost_at_reset + receive.lost_at_reset
+    if thrown_away and not world.host_death_count:
+        raise Violation(f"{thrown_away} frames that had arrived were thrown away")
     frames_sent = status["frames_sent"]
     assert isinstance(frames_sent, int)
     check_equal("frames sent to the host", frames_sent + tally.injected - tally.vanished, came)

@@ -150,30 +150,33 @@ class Peer:
     def play(self) -> None:
         """Use buffers as the pipes allow: frames of all kinds go to the other side."""
         if self.is_modem:
-            tx, rx = self.peers
-            for _ in range(min(tx.available(), 40)):
-                tx.take()
-                tx.complete()
-            for _ in range(min(rx.available(), self.dice.randrange(40))):
-                frame = self.frame()
-                slot = rx.take()
-                slot[: len(frame)] = frame[: len(slot)]
-                rx.complete(
-                    self.dice.choice((len(frame), len(frame), len(frame), 0, 3, 8, 2048, 2049, 0xFFFF))
-                )
-            tx.publish()
-            rx.publish()
-            return
+            self.play_modem()
+        else:
+            self.play_host()
+
+    def play_modem(self) -> None:
+        tx, rx = self.peers
+        for _ in range(min(tx.available(), 40)):
+            tx.take()
+            tx.complete()
+        for _ in range(min(rx.available(), self.dice.randrange(40))):
+            frame, slot = self.frame(), rx.take()
+            slot[: len(frame)] = frame[: len(slot)]
+            rx.complete(self.dice.choice((len(frame), len(frame), len(frame), 0, 3, 8, 2048, 2049, 0xFFFF)))
+        tx.publish()
+        rx.publish()
+
+    def play_host(self) -> None:
         tx, rx = self.owners
         for owner in self.owners:
             owner.retire(owner.completed())
-        free = range(self.layout.slot_count)
-        for _ in range(min(len(free) - tx.in_flight, self.dice.randrange(40))):
-            index, frame = self.dice.choice(free), self.frame()
+        count = self.layout.slot_count
+        for _ in range(min(count - tx.in_flight, self.dice.randrange(40))):
+            index, frame = self.dice.randrange(count), self.frame()
             tx.slot(index)[: len(frame)] = frame
             tx.submit(index, len(frame))
-        for _ in range(len(free) - rx.in_flight):
-            rx.submit(self.dice.choice(free), self.dice.choice((2048, 2048, 2048, 8, 9, 0, 2049, 0xFFFF)))
+        for _ in range(count - rx.in_flight):
+            rx.submit(self.dice.randrange(count), self.dice.choice((2048, 2048, 2048, 8, 9, 0, 2049, 0xFFFF)))
         tx.publish()
         rx.publish()
 

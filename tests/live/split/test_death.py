@@ -169,7 +169,7 @@ def drops_of(counters: dict[str, Any]) -> int:
 def wait_until_suspended(pair: Pair) -> None:
     def is_suspended() -> bool:
         host, modem = pair.host.status()["host"], pair.modem.status()["modem"]
-        return host["power"]["vote"] == "suspended" and modem["power"]["state"] == "down"
+        return (host["power"]["vote"], modem["power"]["state"]) == ("suspended", "down")
 
     wait_for(is_suspended, "both to suspend")
 
@@ -184,7 +184,7 @@ def test_a_stopped_modem_costs_time_outs(identity: str, stack: ExitStack) -> Non
     def has_given_up() -> bool:
         host = pair.host.status()["host"]
         dropped = drops_of(host["channels"]["0"]["transmitted"])
-        return host["power"]["failed_resumes"] >= 1 and dropped >= 3
+        return bool(host["power"]["failed_resumes"] >= 1 and dropped >= 3)
 
     wait_for(has_given_up, "the driver to give up")
     assert pair.host.is_connected()  # it is slow, not dead

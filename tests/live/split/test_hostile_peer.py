@@ -55,7 +55,7 @@ def attack_both(identity: str, stack: ExitStack, seconds: int) -> None:
     """A hostile modem for a host, a hostile host for a modem, for so long; then each an honest one."""
     folders = scratch(), scratch()  # of our host, of our modem
     place, other = stack.enter_context(Place(identity)), stack.enter_context(Place(identity))
-    program = shutil.copy(PEER, scratch())
+    program = str(shutil.copy(PEER, scratch()))
     Path(program).chmod(0o644)
     host = stack.enter_context(HostProgram(place, folders[0]))
     modem = stack.enter_context(ModemProgram(identity, folders[1]))
@@ -76,8 +76,8 @@ def attack_both(identity: str, stack: ExitStack, seconds: int) -> None:
     for attacker in attackers:
         said, _ = attacker.communicate(timeout=seconds + 30)
         assert attacker.returncode == 0, said
-    for process in everyday:
-        process.kill()
+    for user in everyday:
+        user.kill()
     assert host.status()["connection"]["connected"]
     for survivor, limit in zip((host, modem), limits, strict=True):
         assert survivor.process.poll() is None, survivor.log()[-2000:]
@@ -91,8 +91,8 @@ def attack_both(identity: str, stack: ExitStack, seconds: int) -> None:
     new_host = stack.enter_context(HostProgram(other, folders[1]))
     new_host.configure()
     new_host.ping()
-    for survivor in (host, modem, new_modem, new_host):
-        assert survivor.end() == 0
+    for process in (host, modem, new_modem, new_host):
+        assert process.end() == 0
 
 
 @for_the_weakest
