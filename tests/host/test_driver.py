@@ -1352,6 +1352,15 @@ def test_no_packets_are_read_during_removal() -> None:
     assert far.transmit(0, PING) == 0
 
 
+def test_what_still_comes_for_an_interface_that_removal_took_is_counted_and_no_news() -> None:
+    far = running()
+    far.driver.remove(now=0)
+    far.logged()
+    far.send(frame_of(PING, 0))
+    assert far.driver.channels[0].received.drops == {DropReason.INACTIVE_CHANNEL: 1}
+    assert [log.event for log in far.logged()] == []
+
+
 def test_a_modem_without_power_control_is_removed_without_a_vote() -> None:
     far = powered()
     far.send(open_no_a2_pc_frame(0))

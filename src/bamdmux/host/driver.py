@@ -267,6 +267,8 @@ class HostDriver:
         channel = rejected.channel
         counters = self.unassigned if channel is None else self.channels[channel].received
         counters.drop(rejected.reason)
+        if rejected.reason is DropReason.INACTIVE_CHANNEL and self.is_leaving:
+            return  # the interface has just gone: no news
         severity, event = _REJECTION_LOGS[rejected.reason]
         self._log(severity, event, rejected.header_word.to_bytes(8, "little").hex())
 
