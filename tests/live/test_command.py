@@ -325,7 +325,7 @@ def test_its_mounts_stay_inside(identity: str) -> None:
 def test_signals_have_their_default_meaning(identity: str) -> None:
     done = Driver(identity, ["cat", "/proc/self/status"]).run()
     masks = [int(mask, 16) for mask in re.findall(r"Sig(?:Blk|Ign|Cgt):\t(\w+)", done.stdout)]
-    # The C library keeps 32 and 33 to itself, and lets nobody change what was inherited of them (from make, say).
+    # The C library keeps 32 and 33 to itself: what was inherited of them (from make, say) stays.
     assert [mask & ~(0b11 << 31) for mask in masks] == [0, 0, 0]
 
 
