@@ -31,7 +31,9 @@ from tests.live.identities import (
 
 pytestmark = pytest.mark.live
 
-READY_THEN_WAIT = "echo ready; while :; do sleep 0.1; done"
+# No loop around a short sleep: a shell that is stopped while it vforks is not stopped until the child has
+# become its program, which it cannot while it is stopped itself.
+READY_THEN_WAIT = "sleep 1000 & echo ready; wait"
 
 
 class Driver:
