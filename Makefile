@@ -22,7 +22,7 @@ sources := $(shell find src -name __pycache__ -prune -o -print)
 # A .venv whose interpreter is gone (moved, upgraded) is made anew.
 $(shell test -x $(python) || rm -f $(VENV)/pyvenv.cfg)
 
-.PHONY: help run test lint format types imports spelling unit live bench soak coverage-by-module dist programs clean
+.PHONY: help run test lint format types imports spelling unit live sim bench soak coverage-by-module dist programs clean
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,13 @@ unit: $(VENV)/.run $(VENV)/.dev  ## tests that need no TUN
 
 live: $(VENV)/.run $(VENV)/.dev programs  ## tests with a real TUN in namespaces
 	$(python) -m pytest -m live
+
+# After an interruption it says where to go on: make sim SIM_START=4711 SIM_SEEDS=15290
+SIM_START := 1
+SIM_SEEDS := 20000
+
+sim: $(VENV)/.run  ## simulation: 20,000 seeds with faults, over all cores
+	@$(VENV)/bin/bamdmux sim --seed $(SIM_START) --seeds $(SIM_SEEDS)
 
 bench: $(VENV)/.run programs  ## throughput against socat, in the same run
 	@$(python) benchmarks/socat.py

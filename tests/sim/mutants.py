@@ -21,7 +21,7 @@ from bamdmux.modem.network import PASSES
 from bamdmux.modem.power import HostVote as VoteSeenByModem
 from bamdmux.modem.power import ModemPower, PowerState
 from bamdmux.sim.checkers import WatchedOwner
-from bamdmux.wire.dmux import HEADER_BYTES, LENGTH_FROM_TRANSFER, MAGIC, NOT_DATA
+from bamdmux.wire.dmux import BUFFER_BYTES, HEADER_BYTES, LENGTH_FROM_TRANSFER, MAGIC, NOT_DATA
 
 Patch = pytest.MonkeyPatch
 Mutant = Callable[[Patch], None]
@@ -100,7 +100,11 @@ def descriptor_bounds(patch: Patch) -> None:
 def buffer_count(patch: Patch) -> None:
     """The modem believes that there is always a buffer."""
     available = PipePeer.available
-    patch.setattr(PipePeer, "available", lambda self: max(1, available(self)))
+
+    def at_least_one(self: PipePeer) -> int:
+        return max(available(self), int(self.layout.slot_bytes == BUFFER_BYTES))  # not of TX
+
+    patch.setattr(PipePeer, "available", at_least_one)
 
 
 def source_check(patch: Patch) -> None:
@@ -204,16 +208,22 @@ def arrived_before_the_fall(patch: Patch) -> None:
     patch.setattr(HostDriver, "doorbell_rang", doorbell_rang)
 
 
-def power_before_the_ack(patch: Patch) -> None:
-    """The host wants to see the ack first, and the rise after it."""
-    ack_changed = HostVote.ack_changed
+def a_rise_before_the_ack(patch: Patch) -> None:
+    """The host takes for granted that the ack comes before the power that it voted for."""
+    vote, ack_changed = HostVote._vote, HostVote.ack_changed
+    was_up_at_the_vote: dict[HostVote, bool] = {}
+
+    def remember(self: HostVote, now: int) -> None:
+        was_up_at_the_vote[self] = self._modem_is_up
+        vote(self, now)
 
     def changed(self: HostVote, edge_count: int, now: int) -> VoteEvent:
-        was_up, self._modem_is_up = self._modem_is_up, False
+        is_up, self._modem_is_up = self._modem_is_up, was_up_at_the_vote.get(self, False)
         event = ack_changed(self, edge_count, now)
-        self._modem_is_up = was_up
+        self._modem_is_up = is_up
         return event
 
+    patch.setattr(HostVote, "_vote", remember)
     patch.setattr(HostVote, "ack_changed", changed)
 
 
@@ -230,12 +240,12 @@ def waiting_for_power(patch: Patch) -> None:
     patch.setattr(HostVote, "ack_changed", changed)
 
 
-def acks_without_an_edge(patch: Patch) -> None:
-    """Each wake-up for the ack line is an ack."""
+def wake_ups_without_an_edge(patch: Patch) -> None:
+    """Whoever is told of an ack expects one."""
     ack_changed = HostVote.ack_changed
 
     def changed(self: HostVote, edge_count: int, now: int) -> VoteEvent:
-        self._ack_edges = edge_count - 1 & COUNT_MASK
+        assert edge_count != self._ack_edges
         return ack_changed(self, edge_count, now)
 
     patch.setattr(HostVote, "ack_changed", changed)

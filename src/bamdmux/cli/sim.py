@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable
 from itertools import islice
+from typing import Final
 
 import click
 
@@ -15,8 +16,8 @@ from bamdmux.sim.shrink import shrink
 from bamdmux.sim.simulation import Report, replay_line, simulate
 from bamdmux.timing import SECOND
 
-FAILED = 1
-_MOST_HOURS = 10_000.0
+FAILED: Final = 1
+_MOST_HOURS: Final = 10_000.0
 
 
 @click.command("sim")
@@ -93,9 +94,9 @@ def _print_table() -> None:
             family = fault.family
             click.echo(family.value)
         reasons = ", ".join(reason.name.lower() for reason in sorted(fault.explains, reverse=True))
-        click.echo(
-            f"  {fault.name:<28} {fault.rate:<6g} {fault.description}{f'  [{reasons}]' if reasons else ''}"
-        )
+        loss = "loses packets" if fault.is_lossy else ""
+        note = ": ".join(part for part in (loss, reasons) if part)
+        click.echo(f"  {fault.name:<28} {fault.rate:<6g} {fault.description}{f'  [{note}]' if note else ''}")
 
 
 def _print_report(report: Report, seconds: float) -> None:
@@ -105,7 +106,8 @@ def _print_report(report: Report, seconds: float) -> None:
     click.echo(f"seed {report.conditions.seed}, ring of {report.conditions.slot_count}, faults: {faults}")
     click.echo(
         f"{simulated:.1f} s simulated, {report.event_count} events, {report.wakeups} wake-ups; "
-        f"{report.sent} packets ({report.sent / max(simulated, 1):.0f}/s), {report.goodput:.2%} arrived; "
+        f"{report.sent} packets ({report.sent / max(simulated, 1):.0f}/s), "
+        f"{report.arrived / max(report.sent, 1):.2%} arrived; "
         f"drops: {drops}"
     )
     # The one line that differs from run to run.
@@ -135,7 +137,12 @@ def _run_many(reports: Iterable[Report], first: int, count: int) -> int:
             failed += report.failure is not None
             _print_failure(report)
     except KeyboardInterrupt:
-        click.echo(f"stopped; go on with: bamdmux sim --seed {done} --seeds {first + count - done}", err=True)
+        left = first + count - done
+        click.echo(
+            f"stopped; go on with: bamdmux sim --seed {done} --seeds {left}"
+            f" (make sim SIM_START={done} SIM_SEEDS={left})",
+            err=True,
+        )
         raise
     seconds = time.perf_counter() - started
     click.echo(f"{count} seeds from {first}, {simulated / HOUR:.1f} hours simulated: {failed} failed")

@@ -117,7 +117,6 @@ def length_from_transfer(buffer: memoryview, size: int, strikes: Strikes) -> int
 
 
 def huge_descriptor(buffer: memoryview, size: int, strikes: Strikes) -> int:
-    _scramble(buffer)
     return 0xFFFF
 
 

@@ -15,8 +15,8 @@ from typing import Final
 
 from bamdmux.actions import Line
 from bamdmux.bam.lines import edges_between, level_of
-from bamdmux.bam.memory import PipeLayout
-from bamdmux.bam.pipe import PipeOwner
+from bamdmux.bam.memory import DESCRIPTOR_BYTES, PipeLayout
+from bamdmux.bam.pipe import DESCRIPTOR, PipeOwner, PipePeer
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.driver import HostDriver
 from bamdmux.modem.modem import Modem
@@ -124,6 +124,21 @@ class WatchedOwner(PipeOwner):
             raise Violation(f"{len(self._queued)} of {self.layout.slot_count} RX buffers are queued")
         if self.bad_position_count:
             raise Violation("the modem's position cannot be")
+
+
+class WatchedPeer(PipePeer):
+    """The modem's end of a pipe, inside of all faults: no memory is touched but that of the buffers."""
+
+    def take(self) -> memoryview:
+        buffer = super().take()
+        if buffer:
+            offset = self._fifo_offset + self._position * DESCRIPTOR_BYTES
+            address, _, _ = DESCRIPTOR.unpack_from(self._memory, offset)
+            if address < self._buffers_offset or address + len(buffer) > self._buffers_end:
+                raise Violation(
+                    f"the modem was given {len(buffer)} bytes at {address}, outside of all buffers"
+                )
+        return buffer
 
 
 def drops_of(counters: Iterable[Counters]) -> Counter[DropReason]:

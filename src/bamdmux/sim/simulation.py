@@ -63,6 +63,7 @@ class Report:
     simulated_ns: Duration
     event_count: int
     sent: int
+    refused: int  # by interfaces and the network, before anybody had them
     arrived: int
     wakeups: int
     strikes: dict[str, int] = field(default_factory=dict)  # of each fault
@@ -71,7 +72,8 @@ class Report:
 
     @property
     def goodput(self) -> float:
-        return self.arrived / self.sent if self.sent else 1.0
+        """Of the packets that somebody wanted to send, how many arrived."""
+        return self.arrived / (self.sent + self.refused) if self.sent else 1.0
 
 
 def replay_line(conditions: Conditions) -> str:
@@ -237,6 +239,7 @@ def _report(world: World, failure: Failure | None) -> Report:
         simulated_ns=world.now,
         event_count=world.event_count,
         sent=sum(world.ledger.sent(direction) for direction in Direction),
+        refused=world.refused,
         arrived=sum(world.ledger.arrived(direction) for direction in Direction),
         wakeups=status["rises"],
         strikes={name: strikes.count for name, strikes in world.middleware.strikes.items()},

@@ -38,7 +38,7 @@ from bamdmux.middleware.faults import FarSide, Licence, Middleware, wrapped
 from bamdmux.modem.modem import Modem
 from bamdmux.modem.profiles import load_profile, with_channels
 from bamdmux.netdevice import NetDevice
-from bamdmux.sim.checkers import Books, PowerWatch, WatchedOwner
+from bamdmux.sim.checkers import Books, PowerWatch, WatchedOwner, WatchedPeer
 from bamdmux.sim.conditions import Conditions, generator
 from bamdmux.sim.packets import Direction, Ledger, SimulatedInterface, SimulatedNetwork
 from bamdmux.sim.violation import Violation
@@ -142,10 +142,13 @@ class World:
         )
         self.network = SimulatedNetwork(self.ledger)
         network: NetDevice = self.network
+        peers: list[PipePeer] = [
+            WatchedPeer(self._memory, layout) for layout in (self._layout.tx, self._layout.rx)
+        ]
         self.modem = modem_class(
             with_channels(load_profile(), conditions.channel_count),
-            wrapped(PipePeer(self._memory, self._layout.tx), self.middleware.modem_tx),
-            wrapped(PipePeer(self._memory, self._layout.rx), self.middleware.modem_rx),
+            wrapped(peers[0], self.middleware.modem_tx),
+            wrapped(peers[1], self.middleware.modem_rx),
             wrapped(network, self.middleware.network),
         )
         self.host: HostDriver | None = None
@@ -154,6 +157,7 @@ class World:
         self.books = Books()
         self.power = PowerWatch()
         self.host_death_count = 0
+        self.refused = 0  # packets that found no space at their interface or in the network, or no interface
         self.dropped_by_stack = 0  # packets whose interface vanished before the driver had read them
         self.commands_received = 0  # by hosts
         self.reaped = self.lost_at_reset = 0  # of RX, by drivers that are gone
@@ -404,10 +408,12 @@ class World:
         else:
             interface = self.interfaces.get(channel)
             if interface is None or not interface.is_up:
+                self.refused += 1
                 return False
             outgoing, capacity = interface.outgoing, interface.capacity
             self._has_packets.add(channel)
         if len(outgoing) >= capacity:
+            self.refused += 1
             return False
         outgoing.append(self.ledger.make(direction, channel, filling_bytes, is_ipv6=is_ipv6))
         return True
