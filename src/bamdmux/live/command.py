@@ -33,8 +33,9 @@ from types import TracebackType
 from typing import Self
 
 from bamdmux.errors import MachineError
-from bamdmux.live.init import MESSAGE, SIGNALED, Kind, Plan, launch, send_message
+from bamdmux.live.init import MESSAGE, Kind, Plan, launch, send_message
 from bamdmux.live.namespaces import NetworkNamespace, explain_refusal, set_child_subreaper
+from bamdmux.live.signals import SIGNALED
 from bamdmux.live.terminal import Terminal, is_in_pipeline, stop_own_group
 
 CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid

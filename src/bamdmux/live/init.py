@@ -44,11 +44,11 @@ from bamdmux.live.namespaces import (
     setns,
     unshare,
 )
+from bamdmux.live.signals import SIGNALED
 from bamdmux.live.terminal import Terminal
 
 NOT_FOUND = 127  # the shell's exit codes for a command that could not be started
 NOT_EXECUTABLE = 126
-SIGNALED = 128  # plus the signal's number
 
 MESSAGE = struct.Struct("=ii")  # Kind, number
 

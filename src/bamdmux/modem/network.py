@@ -20,6 +20,7 @@ from typing import Final
 
 from bamdmux.counters import Counters, DropReason
 from bamdmux.wire.dmux import CHANNEL_COUNT
+from bamdmux.wire.icmp import IPV6_HEADER, checksum6, encode_icmpv6
 
 IPV4_HEADER_BYTES: Final = 20
 IPV6_HEADER_BYTES: Final = 40
@@ -48,7 +49,6 @@ _HOP_LIMIT: Final = 255  # proves that no router forwarded it
 _ICMPV6: Final = 58
 _ROUTER_SOLICITATION: Final = 133
 _ROUTER_ADVERTISEMENT: Final = 134
-_IPV6_HEADER: Final = struct.Struct(">IHBB16s16s")
 _ADVERTISEMENT: Final = struct.Struct(">BBHBBHII")
 _PREFIX_OPTION: Final = struct.Struct(">BBBBIIIQQ")
 _MTU_OPTION: Final = struct.Struct(">BBHI")
@@ -131,14 +131,14 @@ def is_router_solicitation(packet: bytes) -> bool:
 
     One behind an extension header is none for us: no host sends it so.
     """
-    _, payload_bytes, next_header, hop_limit, _, _ = _IPV6_HEADER.unpack_from(packet)
+    _, payload_bytes, next_header, hop_limit, source, destination = IPV6_HEADER.unpack_from(packet)
     payload = packet[IPV6_HEADER_BYTES:]
     return (
         next_header == _ICMPV6
         and hop_limit == _HOP_LIMIT
         and len(payload) == payload_bytes >= 8
         and payload[:2] == bytes((_ROUTER_SOLICITATION, 0))
-        and _checksum(packet) == 0
+        and checksum6(source, destination, _ICMPV6, payload) == 0
     )
 
 
@@ -149,15 +149,4 @@ def router_advertisement(bearer: Bearer, solicitor: bytes) -> bytes:
     body = _ADVERTISEMENT.pack(_ROUTER_ADVERTISEMENT, 0, 0, 64, 0, _ROUTER_LIFETIME_SECONDS, 0, 0)
     options = _PREFIX_OPTION.pack(3, 4, 64, _ON_LINK_AUTONOMOUS, _FOREVER, _FOREVER, 0, bearer.prefix6_key, 0)
     options += _MTU_OPTION.pack(5, 1, 0, ADVERTISED_MTU)
-    header = _IPV6_HEADER.pack(6 << 28, len(body) + len(options), _ICMPV6, _HOP_LIMIT, _ROUTER, destination)
-    packet = header + body + options
-    return packet[:42] + _checksum(packet).to_bytes(2, "big") + packet[44:]
-
-
-def _checksum(packet: bytes) -> int:
-    """The checksum of an ICMPv6 packet: 0 if the one in it is right; if that is 0, the one to put there."""
-    payload = packet[IPV6_HEADER_BYTES:]
-    pseudo_header = packet[SOURCE6_OFFSET:IPV6_HEADER_BYTES] + struct.pack(">II", len(payload), _ICMPV6)
-    words = pseudo_header + payload + bytes(len(payload) % 2)
-    # Adding 16-bit words with the carry brought round is arithmetic modulo 0xffff.
-    return -int.from_bytes(words, "big") % 0xFFFF
+    return encode_icmpv6(_ROUTER, destination, _HOP_LIMIT, body + options)
