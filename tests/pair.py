@@ -12,6 +12,7 @@ from bamdmux.actions import (
     Action,
     Line,
     Log,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -108,6 +109,8 @@ class Pair:
             case SetLine(line, level):
                 assert self.lines[line].set(level), f"{action} is no edge"
                 self._notify(is_for_host, line)
+            case LookAtLine(line):
+                self._notify(True, line)
             case RingDoorbell(pipe):
                 self._notify(is_for_host, pipe)
             case RegisterNetdev(channel):

@@ -12,6 +12,7 @@ from bamdmux.actions import (
     Line,
     Log,
     LogEvent,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -26,6 +27,7 @@ from bamdmux.actions import (
 
 ACTIONS: list[Action] = [
     SetLine(Line.HOST_VOTE, True),
+    LookAtLine(Line.MODEM_POWER),
     RingDoorbell(Pipe.TX),
     RegisterNetdev(0),
     UnregisterNetdev(0),

@@ -35,6 +35,13 @@ class SetLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtLine:
+    """Say `line_changed` with what the word of a line of the other side's says, as if it had moved just now."""
+
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
 class RingDoorbell:
     """Tell the other side that the pipe has moved: new descriptors from its owner, progress from its peer."""
 
@@ -151,6 +158,7 @@ class Log:
 
 Action = (
     SetLine
+    | LookAtLine
     | RingDoorbell
     | RegisterNetdev
     | UnregisterNetdev

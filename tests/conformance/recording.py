@@ -14,6 +14,7 @@ from bamdmux.actions import (
     DetachNetdev,
     Line,
     Log,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -97,6 +98,8 @@ class Journal:
             case RingDoorbell():
                 count, self._published[action.pipe] = self._published[action.pipe], 0
                 return f"{action.pipe.value}_issue n={count}" if count else ""
+            case LookAtLine():
+                return ""  # nobody can see it
             case RegisterNetdev():
                 return register_line(action.channel)
             case Removed():

@@ -12,6 +12,7 @@ from bamdmux.actions import (
     AttachNetdev,
     DetachNetdev,
     Line,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -207,6 +208,9 @@ class World:
         match action:
             case SetLine():
                 return "" if self.lines[action.line].set(action.level) else UNCHANGED
+            case LookAtLine(line):
+                assert self.driver is not None
+                self.driver.line_changed(line, self.lines[line].edge_count, self.now)
             case StopQueue():
                 was_stopped = action.channel in self._stopped
                 self._stopped.add(action.channel)

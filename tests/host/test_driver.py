@@ -17,6 +17,7 @@ from bamdmux.actions import (
     Line,
     Log,
     LogEvent,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -46,6 +47,7 @@ from tests.host.far_end import (
 )
 
 VOTE = SetLine(Line.HOST_VOTE, True)
+LOOK = LookAtLine(Line.MODEM_POWER)
 DROP = SetLine(Line.HOST_VOTE, False)
 ACK_HIGH = SetLine(Line.HOST_ACK, True)
 ACK_LOW = SetLine(Line.HOST_ACK, False)
@@ -680,6 +682,7 @@ def test_packets_that_waited_in_vain_are_dropped_counted_and_their_vote_too(hear
     assert far.driver.take_actions() == [
         DROP,
         Log(Severity.WARNING, LogEvent.RESUME_TIMED_OUT, 1),
+        LOOK,
     ]
     assert transmitted_drops(far) == {DropReason.RESUME_FAILED: 1}
     assert far.driver.channels[0].transmitted.packet_count == 0
@@ -698,12 +701,25 @@ def test_after_a_time_out_the_next_packet_votes_at_once_and_is_sent() -> None:
     assert far.take() == [sent_frame_of(numbered(9))]
 
 
+def test_a_rise_that_nobody_heard_of_is_noticed_when_a_wait_for_it_has_failed() -> None:
+    far = waiting_packet()
+    far.ack()
+    far.power_edges += 1  # and no word of it
+    far.time_out(3 * SECOND)
+    assert far.taken()[-1] == LOOK
+    far.driver.line_changed(Line.MODEM_POWER, far.power_edges, far.now)
+    far.transmit(0, numbered(9))
+    assert far.taken() == [RING_RX, SetLine(Line.HOST_ACK, True), VOTE]
+    far.ack()
+    assert far.take() == [sent_frame_of(numbered(9))]
+
+
 def test_a_full_ring_that_waited_in_vain_is_free_again() -> None:
     far = suspended()
     far.transmit(0, *[PING] * 40)
     far.taken()
     far.time_out(3 * SECOND)
-    assert far.taken() == [DROP, WakeQueue(0)]
+    assert far.taken() == [DROP, WakeQueue(0), LOOK]
     assert far.transmit(0) == 8
 
 
@@ -711,7 +727,7 @@ def test_an_open_that_waited_in_vain_tries_again_every_four_seconds() -> None:
     far = dead_modem_with_open_waiting()
     for attempt in range(3):
         far.time_out((4 * attempt + 2) * SECOND)
-        assert far.taken() == [DROP]
+        assert far.taken() == [DROP, LOOK]
         assert far.driver.deadline == (4 * attempt + 4) * SECOND
         far.time_out((4 * attempt + 4) * SECOND)
         assert far.taken() == [VOTE]

@@ -14,7 +14,7 @@ Where it departs from the kernel on purpose, the line says `Differs:`; docs/diff
 from collections.abc import Iterable
 from typing import Final
 
-from bamdmux.actions import Action, Line, Log, LogEvent, Pipe, Removed, RingDoorbell, Severity
+from bamdmux.actions import Action, Line, Log, LogEvent, LookAtLine, Pipe, Removed, RingDoorbell, Severity
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Answer, Channel, Channels
@@ -375,7 +375,11 @@ class HostDriver:
     def _resume_failed(self, now: Instant) -> None:
         if self._removal.stage is Stage.WAKING:
             self._drop_vote(now)
-        elif self._transmit_ring.has_waiting_commands:
+            return
+        # Differs: the kernel waits for an interrupt. If that of a rise is lost and the modem stays up, for it
+        # sees a new vote before it has fallen, there is never another one (bam_dmux_pc_irq()).
+        self._outbox.append(LookAtLine(Line.MODEM_POWER))
+        if self._transmit_ring.has_waiting_commands:
             self._vote.retry_later(now)
 
     def _give_up(self, leftovers: Leftovers, reason: DropReason) -> None:

@@ -20,6 +20,7 @@ from bamdmux.actions import (
     DetachNetdev,
     Line,
     Log,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -179,6 +180,8 @@ class HostSide:
                 writer = self._writers[line]
                 if writer.set(level):
                     self.far.line_changed(line, writer.edge_count, now)
+            case LookAtLine(line):
+                self.driver.line_changed(line, self._readers[line].edge_count, now)
             case Log():
                 if LOG.isEnabledFor(action.severity):
                     LOG.log(action.severity, action.message)

@@ -22,6 +22,7 @@ from bamdmux.actions import (
     Line,
     Log,
     LogEvent,
+    LookAtLine,
     Pipe,
     RegisterNetdev,
     Removed,
@@ -263,6 +264,9 @@ class World:
                 (self._to_modem if is_host else self._to_host).doorbell_rang(pipe, self.now)
             case SetLine(line, level):
                 self._set_line(line, level)
+            case LookAtLine(line):
+                # By the way of all news: a count that comes from the word itself would overtake older ones.
+                self._to_host.line_changed(line, self.lines[line].edge_count, self.now)
             case Log(event=LogEvent.CHANNEL_OPENED | LogEvent.CHANNEL_CLOSED) if is_host:
                 self.commands_received += 1
             case RegisterNetdev(channel):
