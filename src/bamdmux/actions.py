@@ -19,6 +19,14 @@ class Line(Enum):
 
 
 @unique
+class PortKind(Enum):
+    """What a control port speaks."""
+
+    QMI = "qmi"
+    AT = "at"
+
+
+@unique
 class Pipe(Enum):
     """The two BAM pipes, named as the host sees them."""
 
@@ -98,6 +106,26 @@ class WakeQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class SendToPort:
+    """Bytes for whoever reads a control port: whole messages, in order.
+
+    Args:
+        is_indication: nobody asked for it; the oldest of these go first when a reader does not read.
+    """
+
+    port: int
+    data: bytes
+    is_indication: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpPort:
+    """End a control port: whoever has it open sees a hang-up."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """The machine has let go of everything, and takes no more inputs."""
 
@@ -167,6 +195,8 @@ Action = (
     | StartQueue
     | StopQueue
     | WakeQueue
+    | SendToPort
+    | HangUpPort
     | Removed
     | Log
 )
