@@ -44,7 +44,7 @@ class SetLine:
 
 @dataclass(frozen=True, slots=True)
 class LookAtLine:
-    """Say `line_changed` with what the word of a line of the other side's says, as if it had moved just now."""
+    """Say `line_changed` with what the word of a line of the other side says, as if it had just moved."""
 
     line: Line
 

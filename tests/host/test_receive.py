@@ -1,5 +1,7 @@
 """The receive ring against a peer that fills its buffers by hand."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -32,6 +34,7 @@ class Rig:
         self.ring.open()
         self.pipe.publish()
         self.counters = [Counters() for _ in range(CHANNEL_COUNT)]
+        self.unassigned = Counters()
         self.interfaces = [QueueDevice(), QueueDevice()]
         self.devices: list[NetDevice | None] = [*self.interfaces, *[None] * 6]
 
@@ -43,14 +46,22 @@ class Rig:
             self.peer.complete(len(frame) if written is None else written)
         self.peer.publish()
 
+    def arrivals(self) -> Iterator[Frame | Rejected]:
+        return self.ring.drain_to(self.devices, self.counters, self.unassigned)
+
     def drain(self) -> list[Frame | Rejected]:
-        arrivals = list(self.ring.drain_to(self.devices, self.counters))
+        arrivals = list(self.arrivals())
         self.pipe.publish()
         return arrivals
 
     def receive(self, *frames: bytes, written: int | None = None) -> list[Frame | Rejected]:
         self.send(*frames, written=written)
         return self.drain()
+
+    def drops(self) -> list[tuple[int | None, DropReason, int]]:
+        """What was dropped: of which channel, None if it names none; why; how many."""
+        counted: list[tuple[int | None, Counters]] = [(None, self.unassigned), *enumerate(self.counters)]
+        return [(channel, *drop) for channel, counters in counted for drop in counters.drops.items()]
 
 
 class ScribblingDevice(QueueDevice):
@@ -170,7 +181,7 @@ def test_a_command_is_handed_over(frame: bytes, command: Frame) -> None:
 def test_a_command_keeps_its_place_between_packets() -> None:
     rig = Rig()
     rig.send(frame_of(numbered(1)), close_frame(0), frame_of(numbered(2)))
-    arrivals = rig.ring.drain_to(rig.devices, rig.counters)
+    arrivals = rig.arrivals()
     assert next(arrivals) == Frame(Command.CLOSE, 0)
     assert list(rig.interfaces[0].delivered) == [numbered(1)]
     rig.devices[0] = None  # whoever was told may act on it before the next packet
@@ -181,14 +192,16 @@ def test_a_command_keeps_its_place_between_packets() -> None:
 @pytest.mark.parametrize("written", range(8))
 def test_a_transfer_shorter_than_a_header_is_truncated_whatever_the_buffer_holds(written: int) -> None:
     rig = Rig()
-    assert rig.receive(frame_of(PING), written=written) == [Rejected(DropReason.TRUNCATED, None, 0)]
+    assert rig.receive(frame_of(PING), written=written) == [Rejected(DropReason.TRUNCATED, 0)]
+    assert rig.drops() == [(None, DropReason.TRUNCATED, 1)]
     assert not rig.interfaces[0].delivered
 
 
 @pytest.mark.parametrize("written", [2049, 0xFFFF])
 def test_a_transfer_longer_than_the_buffer_is_an_overrun(written: int) -> None:
     rig = Rig()
-    assert rig.receive(frame_of(PING), written=written) == [Rejected(DropReason.OVERRUN, None, 0)]
+    assert rig.receive(frame_of(PING), written=written) == [Rejected(DropReason.OVERRUN, 0)]
+    assert rig.drops() == [(None, DropReason.OVERRUN, 1)]
     assert not rig.interfaces[0].delivered
 
 
@@ -196,7 +209,7 @@ def test_stale_bytes_of_an_earlier_frame_are_not_delivered() -> None:
     rig = Rig(slot_count=1)
     rig.receive(frame_of(b"\x45" * 100))
     frame = frame_of(b"\x45" * 100)[:20]
-    assert rig.receive(frame) == [Rejected(DropReason.TRUNCATED, 0, word_of(frame))]
+    assert rig.receive(frame) == [Rejected(DropReason.TRUNCATED, word_of(frame))]
     assert len(rig.interfaces[0].delivered) == 1
 
 
@@ -215,12 +228,36 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("frame", "reason", "channel"), WRONG)
-def test_a_wrong_frame_is_rejected_for_its_reason_and_names_its_channel_if_it_has_one(
+def test_a_wrong_frame_is_rejected_for_its_reason_and_counted_in_its_channel_if_it_names_one(
     frame: bytes, reason: DropReason, channel: int | None
 ) -> None:
     rig = Rig()
-    assert rig.receive(frame) == [Rejected(reason, channel, word_of(frame))]
+    assert rig.receive(frame) == [Rejected(reason, word_of(frame))]
+    assert rig.drops() == [(channel, reason, 1)]
     assert not any(interface.delivered for interface in rig.interfaces)
+
+
+def test_of_a_batch_the_first_wrong_frame_of_each_kind_is_told_and_all_are_counted() -> None:
+    rig = Rig(slot_count=6)
+    first, second = b"\xfd" + frame_of(PING)[1:], b"\xfe" + frame_of(PING)[1:]
+    arrivals = rig.receive(first, frame_of(b""), second, first, frame_of(b"", channel=1), open_frame(3))
+    assert arrivals == [
+        Rejected(DropReason.BAD_MAGIC, word_of(first)),
+        Rejected(DropReason.EMPTY, word_of(frame_of(b""))),
+        Frame(Command.OPEN, 3),
+    ]
+    assert rig.drops() == [
+        (None, DropReason.BAD_MAGIC, 3),
+        (0, DropReason.EMPTY, 1),
+        (1, DropReason.EMPTY, 1),
+    ]
+
+
+def test_the_next_batch_is_told_of_anew() -> None:
+    rig = Rig()
+    wrong = frame_of(PING, channel=8)
+    assert rig.receive(wrong, wrong) == rig.receive(wrong)
+    assert rig.drops() == [(None, DropReason.UNSUPPORTED_CHANNEL, 3)]
 
 
 # -- buffers
@@ -246,7 +283,7 @@ def test_a_drain_ends_though_the_modem_fills_buffers_meanwhile() -> None:
     rig = Rig()
     rig.send(*[open_frame(0)] * 4)
     count = 0
-    for _ in rig.ring.drain_to(rig.devices, rig.counters):
+    for _ in rig.arrivals():
         count += 1
         rig.pipe.publish()
         if rig.peer.available():
@@ -281,15 +318,18 @@ def test_any_bytes_and_any_count_are_delivered_rejected_or_a_command_and_lose_no
     rig = Rig()
     for octets, written in transfers:
         arrivals = rig.receive(octets, written=written)
-        passed = sum(counters.packet_count + counters.drops.total() for counters in rig.counters)
+        passed = sum(counters.packet_count for counters in rig.counters)
         delivered = sum(len(interface.delivered) for interface in rig.interfaces)
         assert passed == delivered
+        rejected = [arrival for arrival in arrivals if isinstance(arrival, Rejected)]
+        assert [reason for _, reason, _ in rig.drops()] == [arrival.reason for arrival in rejected]
         for interface in rig.interfaces:
             for packet in interface.delivered:
                 assert 1 <= len(packet) <= 2040
             interface.delivered.clear()
-        for counters in rig.counters:
+        for counters in (*rig.counters, rig.unassigned):
             counters.packet_count = 0
+            counters.drops.clear()
         assert len(arrivals) + delivered == 1
         assert rig.pipe.in_flight == 4
         assert rig.peer.available() == 4

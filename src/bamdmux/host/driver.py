@@ -241,11 +241,14 @@ class HostDriver:
             self._received(now)
 
     def _received(self, now: Instant) -> None:
-        for arrival in self._receive_ring.drain_to(self.channels.active_devices, self.channels.received):
+        channels = self.channels
+        for arrival in self._receive_ring.drain_to(
+            channels.active_devices, channels.received, self.unassigned
+        ):
             if isinstance(arrival, Rejected):
-                self._count_rejected(arrival)
+                self._log_rejected(arrival)
             elif arrival.command is Command.CLOSE:
-                self.channels.remote_closed(self.channels[arrival.channel])
+                channels.remote_closed(channels[arrival.channel])
             else:
                 self._remote_opened(arrival, now)
         if self._rx.publish():
@@ -263,10 +266,7 @@ class HostDriver:
         if frame.command is Command.OPEN_NO_A2_PC:
             self._act_on(self._vote.power_control_ended(now), now)
 
-    def _count_rejected(self, rejected: Rejected) -> None:
-        channel = rejected.channel
-        counters = self.unassigned if channel is None else self.channels[channel].received
-        counters.drop(rejected.reason)
+    def _log_rejected(self, rejected: Rejected) -> None:
         if rejected.reason is DropReason.INACTIVE_CHANNEL and self.is_leaving:
             return  # the interface has just gone: no news
         severity, event = _REJECTION_LOGS[rejected.reason]

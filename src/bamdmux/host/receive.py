@@ -1,8 +1,9 @@
 """The receive ring: frames from the modem, each into its interface, each buffer straight back to the modem.
 
 A buffer is copied to private memory once, before anything looks at it: the modem can write to shared memory
-at any time, and what was checked must be what is delivered. DATA goes to its interface here; everything else
-is given to the driver, in its place in the order.
+at any time, and what was checked must be what is delivered. DATA goes to its interface here, and what cannot
+is counted; commands are given to the driver, in their place in the order, and the first wrong frame of each
+kind, for its log. However many wrong ones a modem sends, they make no object each and no line each.
 
 Sources: bam_dmux_rx_callback(), bam_dmux_cmd_data() and bam_dmux_skb_queue_rx() of
 drivers/net/wwan/qcom_bam_dmux.c in Linux 6.1.
@@ -34,14 +35,14 @@ _WRITE_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
 
 # What is wrong with the length of DATA: the kernel's driver looks for the interface first.
 _WRONG_LENGTH: Final = {DropReason.TOO_LONG, DropReason.TRUNCATED, DropReason.EMPTY}
+_NAMES_CHANNEL: Final = {*_WRONG_LENGTH, DropReason.UNSUPPORTED_COMMAND, DropReason.INACTIVE_CHANNEL}
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A frame that went no further. ``channel`` is that of its header, None if it names none."""
+    """A frame that went no further, the first one of a batch for that reason."""
 
     reason: DropReason
-    channel: int | None
     header_word: int
 
 
@@ -61,9 +62,12 @@ class ReceiveRing:
             self._pipe.submit(slot_index, self._slot_bytes)
 
     def drain_to(
-        self, devices: Sequence[NetDevice | None], counters: Sequence[Counters]
+        self,
+        devices: Sequence[NetDevice | None],
+        counters: Sequence[Counters],
+        unassigned: Counters,
     ) -> Iterator[Frame | Rejected]:
-        """Deliver what has arrived; yield what is no DATA or cannot be delivered.
+        """Deliver what has arrived, or count why not; yield what is no DATA, and what is wrong first.
 
         Each buffer is queued again once its frame was dealt with, the yielded ones when the iterator goes on.
         Publish the pipe afterwards.
@@ -71,42 +75,52 @@ class ReceiveRing:
         Args:
             devices: for each channel its interface, None while it is down or not there.
             counters: for each channel.
+            unassigned: counts the frames that name no channel.
         """
         private, slots, pipe = self._private, self._slots, self._pipe
         read_word, write_information = HEADER_WORD.unpack_from, _PACKET_INFORMATION.pack_into
         max_packet_bytes = self._slot_bytes - HEADER_BYTES
+        told: set[DropReason] = set()
         for _ in range(pipe.completed()):  # at most the ring, however much arrives meanwhile
             slot_index, transfer_bytes = pipe.reap()
+            reason = None
             if transfer_bytes < HEADER_BYTES:
-                yield _reject_fragment(transfer_bytes)
-                pipe.submit(slot_index, self._slot_bytes)
-                continue
-            private[:transfer_bytes] = slots[slot_index][:transfer_bytes]
-            (word,) = read_word(private)
-            verdict = classify(word, transfer_bytes, max_packet_bytes)
-            channel = word >> CHANNEL_SHIFT & CHANNEL_COUNT - 1
-            device = devices[channel]
-            if verdict > 0 and device is not None:
-                write_information(private, _WRITE_OFFSET, packet_information(private[HEADER_BYTES]))
-                if device.write(private[_WRITE_OFFSET : HEADER_BYTES + verdict]):
-                    counters[channel].packet_count += 1
-                    counters[channel].byte_count += verdict
-                else:
-                    counters[channel].drop(DropReason.DEVICE_REFUSED)
-            elif verdict == NOT_DATA:
-                yield decode_frame(private[:transfer_bytes])
+                word, reason, counted_in = 0, _why_fragment(transfer_bytes), unassigned
             else:
-                yield _reject(verdict, word, channel, is_active=device is not None)
+                private[:transfer_bytes] = slots[slot_index][:transfer_bytes]
+                (word,) = read_word(private)
+                verdict = classify(word, transfer_bytes, max_packet_bytes)
+                channel = word >> CHANNEL_SHIFT & CHANNEL_COUNT - 1
+                device, counted_in = devices[channel], counters[channel]
+                if verdict > 0 and device is not None:
+                    write_information(private, _WRITE_OFFSET, packet_information(private[HEADER_BYTES]))
+                    if device.write(private[_WRITE_OFFSET : HEADER_BYTES + verdict]):
+                        counted_in.packet_count += 1
+                        counted_in.byte_count += verdict
+                    else:
+                        counted_in.drop(DropReason.DEVICE_REFUSED)
+                elif verdict == NOT_DATA:
+                    yield decode_frame(private[:transfer_bytes])
+                else:
+                    reason = _why(verdict, is_active=device is not None)
+                    if reason not in _NAMES_CHANNEL:
+                        counted_in = unassigned
+            if reason is not None:
+                counted_in.drop(reason)
+                # Differs: the kernel writes a line for each, as many as a modem likes.
+                if reason not in told:
+                    told.add(reason)
+                    yield Rejected(reason, word)
             pipe.submit(slot_index, self._slot_bytes)
 
 
-def _reject_fragment(transfer_bytes: int) -> Rejected:
+def _why_fragment(transfer_bytes: int) -> DropReason:
     # Differs: the kernel does not know how much was written, and reads what an earlier frame left behind.
-    return Rejected(DropReason.OVERRUN if transfer_bytes < 0 else DropReason.TRUNCATED, None, 0)
+    return DropReason.OVERRUN if transfer_bytes < 0 else DropReason.TRUNCATED
 
 
-def _reject(verdict: int, word: int, channel: int, is_active: bool) -> Rejected:
+def _why(verdict: int, is_active: bool) -> DropReason:
     if verdict > 0 or (verdict in _WRONG_LENGTH and not is_active):
-        return Rejected(DropReason.INACTIVE_CHANNEL, channel, word)
-    names_channel = verdict in _WRONG_LENGTH or verdict == DropReason.UNSUPPORTED_COMMAND
-    return Rejected(DropReason(verdict), channel if names_channel else None, word)
+        return DropReason.INACTIVE_CHANNEL
+    assert isinstance(verdict, DropReason)
+    return verdict
