@@ -213,8 +213,8 @@ def test_more_than_fits_is_shared_fairly_too(identity: str) -> None:
 
 @for_each_identity
 def test_a_packet_of_2040_bytes_passes_unbroken_both_ways(identity: str) -> None:
-    with Link(identity) as link:
-        link.shell("ip link set wwan0 mtu 2040")
+    with Link(identity, "--mtu", "2040") as link:
+        assert "mtu 2040" in link.shell("ip link show wwan0")
         host6 = address6(link, 0)
         wait_for(lambda: link.status()["host"]["channels"]["0"]["mtu"] == 2040, "the MTU to be noticed")
         for gateway, host, size in (("10.64.0.1", "10.64.0.2", 2012), ("2001:db8:64::1", host6, 1992)):
@@ -241,8 +241,19 @@ def difference(after: list[list[int]], before: list[list[int]]) -> list[list[int
 
 
 @for_each_identity
-def test_an_mtu_that_no_frame_holds_is_set_back(identity: str) -> None:
+def test_a_packet_longer_than_the_bearer_takes_goes_no_further(identity: str) -> None:
     with Link(identity) as link:
+        link.shell("ip link set wwan0 mtu 1600")
+        wait_for(lambda: link.status()["host"]["channels"]["0"]["mtu"] == 1600, "the MTU to be noticed")
+        assert " 0% packet loss" in link.shell("ping -c 1 -M do -s 1472 10.64.0.1")
+        link.shell("ping -c 1 -W 0.1 -M do -s 1473 10.64.0.1 || true")
+        uplink = link.status()["modem"]["channels"][0]["uplink"]
+        assert uplink["drops"] == {"longer_than_mtu": 1}
+
+
+@for_each_identity
+def test_an_mtu_that_no_frame_holds_is_set_back(identity: str) -> None:
+    with Link(identity, "--mtu", "2040") as link:
         link.shell("ip link set wwan0 mtu 4000")
         wait_for(lambda: link.shell("cat /sys/class/net/wwan0/mtu") == "2040", "the MTU to be set back")
         assert link.log().count("host = MTU 4000 of wwan0 exceeds 2040, set back") == 1

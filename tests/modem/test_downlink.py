@@ -16,10 +16,10 @@ STRAY = packet4(source="198.51.100.7", destination="10.64.7.2")
 class Rig:
     """A Downlink with channels 0 and 1, both opened by the host."""
 
-    def __init__(self, buffer_count: int = 8, size: int = 2048) -> None:
+    def __init__(self, buffer_count: int = 8, size: int = 2048, mtu: int = 1500) -> None:
         self.near = NearEnd()
         self.near.queue_buffers(buffer_count, size)
-        self.network = PacketDataNetwork((0, 1))
+        self.network = PacketDataNetwork((0, 1), mtu=mtu)
         self.outbox: list[Action] = []
         self.downlink = Downlink(self.near.rx_peer, self.network, self.outbox)
         self.host_open = [True, True] + [False] * 6
@@ -75,8 +75,26 @@ def test_no_more_are_read_than_the_budget() -> None:
     assert rig.fill(PACKET, STRAY, PACKET, budget=2) == (2, 1)
 
 
-def test_the_largest_packet_fills_the_buffer() -> None:
+def test_a_packet_longer_than_the_mtu_of_its_bearer_is_dropped() -> None:
+    rig = Rig(mtu=1400)
+    fits, too_long = (packet4(destination="10.64.0.2", length=length) for length in (1400, 1401))
+    rig.fill(too_long, fits)
+    assert rig.near.received() == [frame_of(fits)]
+    assert rig.bearer().downlink.drops == {DropReason.LONGER_THAN_MTU: 1}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_bearer_that_is_down_for_one_version_of_ip_carries_the_other(version: int) -> None:
     rig = Rig()
+    own6 = packet6(source="2001:db8::1", destination="2001:db8:64:0:aa::bb")
+    rig.bearer().deactivate(version)
+    rig.fill(PACKET, own6)
+    assert rig.near.received() == [frame_of(own6 if version == 4 else PACKET)]
+    assert rig.bearer().downlink.drops == {DropReason.NO_BEARER: 1}
+
+
+def test_the_largest_packet_fills_the_buffer() -> None:
+    rig = Rig(mtu=2040)
     packet = packet4(destination="10.64.0.2", length=2040)
     rig.fill(packet)
     assert rig.near.received() == [frame_of(packet)]
@@ -109,7 +127,7 @@ def test_a_packet_for_no_bearer_leaves_its_buffer_to_the_next() -> None:
 
 def test_a_packet_for_a_bearer_that_is_down_is_dropped() -> None:
     rig = Rig()
-    rig.bearer().is_up = False
+    rig.bearer().deactivate(4, 6)
     assert rig.fill(PACKET) == (1, 0)
     assert rig.bearer().downlink.drops == {DropReason.NO_BEARER: 1}
 

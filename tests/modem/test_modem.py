@@ -391,6 +391,8 @@ def test_the_status_is_json() -> None:
         "host_open": False,
         "bearer": {
             "is_up": True,
+            "versions": [4, 6],
+            "mtu": 1500,
             "address4": "10.64.1.2/30",
             "gateway4": "10.64.1.1",
             "prefix6": "2001:db8:64:1::/64",

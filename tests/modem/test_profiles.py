@@ -1,17 +1,37 @@
 import pytest
 
 from bamdmux.errors import UsageError
-from bamdmux.modem.profiles import Profile, load_profile, parse_profile, profile_names, with_channels
+from bamdmux.modem.profiles import (
+    Identity,
+    Profile,
+    check_digit,
+    load_profile,
+    parse_profile,
+    profile_names,
+    with_channels,
+    with_mtu,
+)
 
 TEXT = """
 description = "a modem"
 report = "somebody said so"
 channels = [0, 2]
+mtu = 1428
 [timing]
 ack_delay = 0.5
 rise_delay = 1
 collapse_delay = 2.5
 inactivity = 100
+registration = 300
+[identity]
+manufacturer = "Somebody"
+model = "Something"
+revision = "1.2"
+hardware_revision = "A"
+imei = "867549030123457"
+[qmi]
+bind_data_port = 25
+bind_mux_data_port = 0
 """
 
 
@@ -63,6 +83,17 @@ def test_milliseconds_become_nanoseconds() -> None:
         rise_delay_ns=1_000_000,
         collapse_delay_ns=2_500_000,
         inactivity_ns=100_000_000,
+        registration_ns=300_000_000,
+        mtu=1428,
+        identity=Identity(
+            manufacturer="Somebody",
+            model="Something",
+            revision="1.2",
+            hardware_revision="A",
+            imei="867549030123457",
+        ),
+        bind_data_port=25,
+        bind_mux_data_port=0,
     )
 
 
@@ -72,12 +103,14 @@ def test_what_is_not_toml_is_refused() -> None:
 
 def test_an_unknown_key_is_refused() -> None:
     assert refused("channel = [0]\n" + TEXT) == (
-        "odd.toml: channel is no key; there is description, report, channels, timing"
+        "odd.toml: channel is no key; there is description, report, channels, mtu, timing, identity, qmi"
     )
 
 
 def test_an_unknown_timing_key_is_refused() -> None:
-    assert "timing.ack_time is no key; there is ack_delay" in refused(TEXT + "ack_time = 1")
+    assert "timing.ack_time is no key; there is ack_delay" in refused(
+        TEXT.replace("[timing]", "[timing]\nack_time = 1")
+    )
 
 
 def test_a_missing_key_is_refused() -> None:
@@ -93,7 +126,7 @@ def test_a_text_that_is_a_number_is_refused() -> None:
 
 
 def test_a_timing_that_is_no_table_is_refused() -> None:
-    text = TEXT[: TEXT.index("[timing]")] + "timing = 3"
+    text = "timing = 3\n" + TEXT[: TEXT.index("[timing]")] + TEXT[TEXT.index("[identity]") :]
     assert refused(text) == "odd.toml: timing 3 is not a table"
 
 
@@ -127,3 +160,33 @@ def test_a_profile_can_be_cut_to_its_first_channels() -> None:
 def test_it_cannot_be_cut_to_more_channels_than_there_are_or_none(count: int) -> None:
     with pytest.raises(UsageError, match=f"^channel count {count} is not within 1 to 8$"):
         with_channels(load_profile("msm8916"), count)
+
+
+@pytest.mark.parametrize("mtu", ["67", "2041", "true", "1500.0"])
+def test_an_mtu_that_nobody_has_is_refused(mtu: str) -> None:
+    message = refused(TEXT.replace("mtu = 1428", f"mtu = {mtu}"))
+    assert message.endswith("is not within 68 to 2040")
+
+
+def test_a_profile_can_have_the_mtu_of_another_network() -> None:
+    assert with_mtu(load_profile(), 2040).mtu == 2040
+    with pytest.raises(UsageError, match=r"^mtu 9000 is not within 68 to 2040$"):
+        with_mtu(load_profile(), 9000)
+
+
+@pytest.mark.parametrize("imei", ["86754903012345", "867549030123458", "86754903012345x", "٨67549030123457"])
+def test_an_imei_that_nobody_has_is_refused(imei: str) -> None:
+    message = refused(TEXT.replace("867549030123457", imei))
+    assert message.endswith("is not 14 digits and their check digit")
+
+
+@pytest.mark.parametrize("error", ["-1", "65536", "false", '"refused"'])
+def test_what_is_no_qmi_error_is_refused(error: str) -> None:
+    message = refused(TEXT.replace("bind_data_port = 25", f"bind_data_port = {error}"))
+    assert message.endswith("is not a QMI error number, or 0 for none")
+
+
+def test_the_check_digit_is_that_of_the_standard() -> None:
+    assert (
+        check_digit("49015420323751") == "8"
+    )  # 3GPP TS 23.003 annex B has no example; this one is well known

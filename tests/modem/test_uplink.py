@@ -1,3 +1,5 @@
+import pytest
+
 from bamdmux.actions import Action, Log, LogEvent, Pipe, RingDoorbell, Severity
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.counters import DropReason
@@ -20,9 +22,9 @@ from tests.modem.near_end import (
 class Rig:
     """An Uplink with channels 0 and 1, of which the host has opened channel 0 unless told otherwise."""
 
-    def __init__(self, layout: LinkLayout | None = None, *, is_open: bool = True) -> None:
+    def __init__(self, layout: LinkLayout | None = None, *, is_open: bool = True, mtu: int = 1500) -> None:
         self.near = NearEnd(layout)
-        self.network = PacketDataNetwork((0, 1))
+        self.network = PacketDataNetwork((0, 1), mtu=mtu)
         self.outbox: list[Action] = []
         self.uplink = Uplink(self.near.tx_peer, self.network, self.outbox)
         self.device = QueueDevice()
@@ -60,9 +62,26 @@ def test_frames_without_padding_are_taken_too() -> None:
 
 
 def test_the_largest_packet_passes() -> None:
-    rig = Rig()
+    rig = Rig(mtu=2040)
     rig.drain(frame_of(packet4(length=2040), pad=4))
     assert list(rig.device.delivered) == [packet4(length=2040)]
+
+
+def test_a_packet_longer_than_the_mtu_of_its_bearer_is_dropped() -> None:
+    rig = Rig(mtu=1400)
+    fits, too_long = packet4(length=1400), packet4(length=1401)
+    rig.drain(frame_of(too_long, pad=3), frame_of(fits, pad=4), frame_of(packet6(length=1401), pad=3))
+    assert list(rig.device.delivered) == [fits]
+    assert rig.counters.drops == {DropReason.LONGER_THAN_MTU: 2}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_bearer_that_is_down_for_one_version_of_ip_carries_the_other(version: int) -> None:
+    rig = Rig()
+    rig.network.bearers[0].deactivate(version)  # type: ignore[union-attr]
+    rig.drain(frame_of(packet4(), pad=4), frame_of(packet6(), pad=4))
+    assert list(rig.device.delivered) == [packet6() if version == 4 else packet4()]
+    assert rig.counters.drops == {DropReason.NO_BEARER: 1}
 
 
 def test_a_batch_is_given_back_with_one_doorbell() -> None:
@@ -110,7 +129,7 @@ def test_a_length_of_ffff_means_the_length_of_the_transfer() -> None:
 
 
 def test_in_larger_slots_larger_packets_pass() -> None:
-    rig = Rig(LinkLayout(transmit_bytes=4096 + 4))
+    rig = Rig(LinkLayout(transmit_bytes=4096 + 4), mtu=4088)
     rig.drain(frame_of(packet4(length=4088), pad=4))
     assert list(rig.device.delivered) == [packet4(length=4088)]
 
@@ -128,7 +147,7 @@ def test_data_on_a_channel_that_the_host_has_not_opened_is_dropped() -> None:
 
 def test_data_on_a_bearer_that_is_down_is_dropped() -> None:
     rig = Rig()
-    rig.network.bearers[0].is_up = False  # type: ignore[union-attr]
+    rig.network.bearers[0].deactivate(4, 6)  # type: ignore[union-attr]
     rig.drain(frame_of(packet4()))
     assert rig.counters.drops == {DropReason.NO_BEARER: 1}
 

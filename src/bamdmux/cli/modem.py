@@ -5,17 +5,18 @@ from pathlib import Path
 
 import click
 
-from bamdmux.modem.profiles import load_profile, with_channels
+from bamdmux.modem.profiles import load_profile, with_channels, with_mtu
 
 
 @click.command("modem")
 @click.option("--listen", "path", required=True, type=click.Path(path_type=Path), help="Where hosts connect.")
 @click.option("--profile", "profile_name", default="msm8916", show_default=True, help="The firmware to play.")
 @click.option("--channels", "channel_count", type=int, help="Only the first N channels of the profile.")
+@click.option("--mtu", type=int, help="Of the bearers, in bytes; the profile's by default.")
 @click.option("--network", default="internal", show_default=True, help="As of `bamdmux run`.")
 @click.option("--ctl", "control_path", type=click.Path(path_type=Path), help="Make a control socket here.")
 def command(
-    path: Path, profile_name: str, channel_count: int | None, network: str, control_path: Path | None
+    path: Path, profile_name: str, channel_count: int | None, mtu: int | None, network: str, control_path: Path | None
 ) -> int:
     """Be a modem, with a network behind it, for the hosts that connect to SOCK, one after the other.
 
@@ -24,6 +25,8 @@ def command(
     profile = load_profile(profile_name)
     if channel_count is not None:
         profile = with_channels(profile, channel_count)
+    if mtu is not None:
+        profile = with_mtu(profile, mtu)
     if logging.getLogger("bamdmux").level == logging.NOTSET:
         logging.getLogger("bamdmux").setLevel(logging.INFO)
     from bamdmux.live.networks import check_kind

@@ -67,7 +67,7 @@ def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Pat
     Raises:
         MachineError: this machine lacks something, or `path` is taken.
     """
-    packet_data_network = PacketDataNetwork(profile.channels)
+    packet_data_network = PacketDataNetwork(profile.channels, mtu=profile.mtu)
     with ExitStack() as resources:
         resources.enter_context(handling(ENDING, exit_as_signaled))
         resources.enter_context(limited_logs())

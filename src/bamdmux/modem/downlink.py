@@ -132,14 +132,16 @@ class Downlink:
             # The host can scribble over the packet while we look at it. It gets somebody's packet then, or
             # none, but what we go by are numbers of our own: the length, and the bearer's channel.
             version = slot[HEADER_BYTES] >> 4
-            bearer = None
+            bearer, limit = None, 0
             if version == 4 and length >= IPV4_HEADER_BYTES:
                 bearer = by_address4.get(ADDRESS4.unpack_from(slot, _ADDRESS4_OFFSET)[0])
+                limit = bearer.limit4 if bearer is not None else 0
             elif version == 6 and length >= IPV6_HEADER_BYTES:
                 bearer = by_prefix6.get(PREFIX6.unpack_from(slot, _PREFIX6_OFFSET)[0])
+                limit = bearer.limit6 if bearer is not None else 0
             is_cut = slot[_INFORMATION_OFFSET] & TRUNCATED_FLAG
-            if bearer is None or is_cut or not bearer.is_up or not host_open[bearer.channel]:
-                self._drop(bearer, version, length, bool(is_cut))
+            if bearer is None or is_cut or length > limit or not host_open[bearer.channel]:
+                self._drop(bearer, version, length, limit, bool(is_cut))
                 continue
             HEADER_WORD.pack_into(slot, 0, MAGIC | bearer.channel << CHANNEL_SHIFT | length << LENGTH_SHIFT)
             counters = bearer.downlink
@@ -163,14 +165,16 @@ class Downlink:
         if self._pipe.publish():
             self._outbox.append(_RING_DOORBELL)
 
-    def _drop(self, bearer: Bearer | None, version: int, length: int, is_cut: bool) -> None:
+    def _drop(self, bearer: Bearer | None, version: int, length: int, limit: int, is_cut: bool) -> None:
         counters = self.strays if bearer is None else bearer.downlink
         minimum = {4: IPV4_HEADER_BYTES, 6: IPV6_HEADER_BYTES}.get(version, 0)
         if is_cut:
             counters.drop(DropReason.TRUNCATED_BY_DEVICE)
         elif length < max(1, minimum):
             counters.drop(DropReason.TRUNCATED)
-        elif bearer is None or not bearer.is_up:
+        elif not limit:
             counters.drop(DropReason.NO_BEARER)
+        elif length > limit:
+            counters.drop(DropReason.LONGER_THAN_MTU)
         else:
             counters.drop(DropReason.INACTIVE_CHANNEL)

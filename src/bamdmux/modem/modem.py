@@ -49,7 +49,7 @@ class Modem:
         packet_data_network: PacketDataNetwork | None = None,
     ) -> None:
         self.profile = profile
-        self.packet_data_network = packet_data_network or PacketDataNetwork(profile.channels)
+        self.packet_data_network = packet_data_network or PacketDataNetwork(profile.channels, mtu=profile.mtu)
         self._tx = tx
         self._rx = rx
         self._network = network
@@ -196,6 +196,8 @@ class Modem:
             **status,
             "bearer": {
                 "is_up": bearer.is_up,
+                "versions": bearer.versions,
+                "mtu": bearer.mtu,
                 "address4": f"{bearer.address4}/{bearer.prefix4_length}",
                 "gateway4": str(bearer.gateway4),
                 "prefix6": str(bearer.prefix6),

@@ -2,6 +2,9 @@
 
     channel N   10.64.N.0/30: gateway .1, host .2      2001:db8:64:N::/64: gateway ::1
 
+A bearer is up for IPv4, for IPv6, for both or not at all, and takes no packet longer than its MTU: one number
+for each version says both, `limit4` and `limit6`, so that a packet costs one comparison.
+
 Upwards a packet must come from its bearer: `check_uplink`, as the P-GW's anti-spoofing does. Downwards
 `PacketDataNetwork` finds the bearer by the destination, in dicts, so that the cost does not grow with the
 bearers. A router solicitation is answered with an advertisement, as a P-GW does, and goes no further; nothing
@@ -14,7 +17,7 @@ Sources: RFC 4861 sections 4.1, 4.2, 6.1.1 (router discovery), RFC 4862 (SLAAC),
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
@@ -37,7 +40,7 @@ PREFIX6: Final = struct.Struct(">Q")  # the first half of an IPv6 address
 PASSES: Final = 0
 SOLICITATION: Final = 1  # answer it with `router_advertisement`; it goes no further
 
-ADVERTISED_MTU: Final = 1500
+DEFAULT_MTU: Final = 1500
 _ROUTER_LIFETIME_SECONDS: Final = 9000  # the longest there is
 _FOREVER: Final = 0xFFFF_FFFF
 _ON_LINK_AUTONOMOUS: Final = 0xC0
@@ -56,10 +59,16 @@ _MTU_OPTION: Final = struct.Struct(">BBHI")
 
 @dataclass(slots=True)
 class Bearer:
-    """The PDN connection of one channel."""
+    """The PDN connection of one channel.
+
+    Args:
+        mtu: the longest packet that it takes, in either direction, in bytes.
+        is_up: whether it is there from the start, for both versions of IP.
+    """
 
     channel: int
-    is_up: bool = True  # False: the network has dropped it, or it was not asked for yet
+    mtu: int = DEFAULT_MTU
+    is_up_at_start: InitVar[bool] = True
     uplink: Counters = field(default_factory=Counters)
     downlink: Counters = field(default_factory=Counters)
     address4: IPv4Address = field(init=False)  # the host's
@@ -69,8 +78,12 @@ class Bearer:
     gateway6: IPv6Address = field(init=False)
     address4_key: int = field(init=False, repr=False)
     prefix6_key: int = field(init=False, repr=False)
+    limit4: int = field(init=False, default=0)  # the longest IPv4 packet that passes; 0: none, IPv4 is down
+    limit6: int = field(init=False, default=0)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, is_up_at_start: bool) -> None:
+        if is_up_at_start:
+            self.activate(4, 6)
         assert 0 <= self.channel < CHANNEL_COUNT
         self.gateway4 = IPv4Address(f"10.64.{self.channel}.1")
         self.address4 = self.gateway4 + 1
@@ -79,14 +92,38 @@ class Bearer:
         self.address4_key = int(self.address4)
         self.prefix6_key = int(self.prefix6.network_address) >> 64
 
+    @property
+    def is_up(self) -> bool:
+        """Whether any packet can pass."""
+        return bool(self.limit4 or self.limit6)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Of IP, those that are up: 4, 6."""
+        return tuple(version for version, limit in ((4, self.limit4), (6, self.limit6)) if limit)
+
+    def activate(self, *versions: int) -> None:
+        """Let packets of these versions of IP pass."""
+        self._set_limits(versions, self.mtu)
+
+    def deactivate(self, *versions: int) -> None:
+        """Let none of these versions pass any more."""
+        self._set_limits(versions, 0)
+
+    def _set_limits(self, versions: tuple[int, ...], limit: int) -> None:
+        if 4 in versions:
+            self.limit4 = limit
+        if 6 in versions:
+            self.limit6 = limit
+
 
 class PacketDataNetwork:
     """The bearers of a modem, by channel and by address."""
 
-    def __init__(self, channels: Iterable[int]) -> None:
+    def __init__(self, channels: Iterable[int], *, mtu: int = DEFAULT_MTU, is_up: bool = True) -> None:
         self.bearers: list[Bearer | None] = [None] * CHANNEL_COUNT
         for channel in channels:
-            self.bearers[channel] = Bearer(channel)
+            self.bearers[channel] = Bearer(channel, mtu, is_up)
         present = [bearer for bearer in self.bearers if bearer is not None]
         self.bearer_by_address4 = {bearer.address4_key: bearer for bearer in present}
         self.bearer_by_prefix6 = {bearer.prefix6_key: bearer for bearer in present}
@@ -102,15 +139,24 @@ def check_uplink(bearer: Bearer, buffer: bytearray, start: int, length: int) -> 
     if version == 4:
         if length < IPV4_HEADER_BYTES:
             return DropReason.TRUNCATED
+        if length > bearer.limit4:
+            return _beyond(bearer.limit4)
         is_own = ADDRESS4.unpack_from(buffer, start + SOURCE4_OFFSET)[0] == bearer.address4_key
         return PASSES if is_own else DropReason.WRONG_SOURCE
     if version == 6:
         if length < IPV6_HEADER_BYTES:
             return DropReason.TRUNCATED
+        if length > bearer.limit6:
+            return _beyond(bearer.limit6)
         if PREFIX6.unpack_from(buffer, start + SOURCE6_OFFSET)[0] == bearer.prefix6_key:
             return PASSES
         return _check_local(bytes(buffer[start : start + length]))
     return DropReason.NO_BEARER  # a bearer carries IP
+
+
+def _beyond(limit: int) -> DropReason:
+    """Why a packet that is longer than a limit does not pass."""
+    return DropReason.LONGER_THAN_MTU if limit else DropReason.NO_BEARER
 
 
 def _check_local(packet: bytes) -> int:
@@ -148,5 +194,5 @@ def router_advertisement(bearer: Bearer, solicitor: bytes) -> bytes:
     # Current hop limit 64, no DHCPv6, reachable and retransmission time unspecified.
     body = _ADVERTISEMENT.pack(_ROUTER_ADVERTISEMENT, 0, 0, 64, 0, _ROUTER_LIFETIME_SECONDS, 0, 0)
     options = _PREFIX_OPTION.pack(3, 4, 64, _ON_LINK_AUTONOMOUS, _FOREVER, _FOREVER, 0, bearer.prefix6_key, 0)
-    options += _MTU_OPTION.pack(5, 1, 0, ADVERTISED_MTU)
+    options += _MTU_OPTION.pack(5, 1, 0, bearer.mtu)
     return encode_icmpv6(_ROUTER, destination, _HOP_LIMIT, body + options)

@@ -1,8 +1,9 @@
 """The firmwares that can be played: a profile is data, one TOML file each.
 
-A profile says what differs from firmware to firmware: which channels it announces, how fast it reacts. Its
-``report`` names the public report that it stands for. The file's name is the profile's name, and every key of
-it is required: a typing error in a profile should be found when it is loaded, not as a link that is odd.
+A profile says what differs from firmware to firmware: which channels it announces, how fast it reacts, what
+it says of itself, which ways of binding a client to a channel it knows. Its ``report`` names the public
+report that it stands for. The file's name is the profile's name, and every key of it is required: a typing
+error in a profile should be found when it is loaded, not as a link that is odd.
 """
 
 import tomllib
@@ -12,15 +13,30 @@ from typing import Any, Final
 
 from bamdmux.errors import UsageError
 from bamdmux.timing import MILLISECOND, Duration
-from bamdmux.wire.dmux import CHANNEL_COUNT
+from bamdmux.wire.dmux import CHANNEL_COUNT, MAX_PACKET_BYTES
 
 DEFAULT_PROFILE: Final = "msm8916"
 MAX_DELAY_MS: Final = (
     10_000  # the host gives up after 2 s; a profile of a modem that is far too slow is legal
 )
 
-_KEYS: Final = ("description", "report", "channels", "timing")
-_TIMING_KEYS: Final = ("ack_delay", "rise_delay", "collapse_delay", "inactivity")
+_KEYS: Final = ("description", "report", "channels", "mtu", "timing", "identity", "qmi")
+_TIMING_KEYS: Final = ("ack_delay", "rise_delay", "collapse_delay", "inactivity", "registration")
+_IDENTITY_KEYS: Final = ("manufacturer", "model", "revision", "hardware_revision", "imei")
+_QMI_KEYS: Final = ("bind_data_port", "bind_mux_data_port")
+
+MIN_MTU: Final = 68  # RFC 791: what every IPv4 host takes; the least that a TUN accepts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a modem says of itself; ``imei`` are 15 digits, the last one the check digit."""
+
+    manufacturer: str
+    model: str
+    revision: str
+    hardware_revision: str
+    imei: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +50,10 @@ class Profile:
         rise_delay_ns: from that ack, or from our own wish, until MODEM_POWER rises.
         collapse_delay_ns: from the end of the last reason to stay up until MODEM_POWER falls.
         inactivity_ns: how long after its last downlink frame the modem itself wants power.
+        registration_ns: from the moment when nothing stands in its way until it is registered.
+        mtu: the longest packet that its bearers take, in bytes.
+        bind_data_port: the QMI error that WDS Bind Data Port is answered with; 0 where it works.
+        bind_mux_data_port: likewise for WDS Bind Mux Data Port.
     """
 
     name: str
@@ -44,6 +64,11 @@ class Profile:
     rise_delay_ns: Duration
     collapse_delay_ns: Duration
     inactivity_ns: Duration
+    registration_ns: Duration
+    mtu: int
+    identity: Identity
+    bind_data_port: int
+    bind_mux_data_port: int
 
 
 def profile_names() -> list[str]:
@@ -76,6 +101,8 @@ def parse_profile(name: str, text: str) -> Profile:
         _check_keys(table, "", _KEYS)
         timing = _typed(table, "timing", dict, "a table")
         _check_keys(timing, "timing.", _TIMING_KEYS)
+        qmi = _typed(table, "qmi", dict, "a table")
+        _check_keys(qmi, "qmi.", _QMI_KEYS)
         return Profile(
             name=name,
             description=_typed(table, "description", str, "a text"),
@@ -85,6 +112,11 @@ def parse_profile(name: str, text: str) -> Profile:
             rise_delay_ns=_delay(timing, "rise_delay"),
             collapse_delay_ns=_delay(timing, "collapse_delay"),
             inactivity_ns=_delay(timing, "inactivity"),
+            registration_ns=_delay(timing, "registration"),
+            mtu=_mtu(table["mtu"]),
+            identity=_identity(table),
+            bind_data_port=_qmi_error(qmi, "bind_data_port"),
+            bind_mux_data_port=_qmi_error(qmi, "bind_mux_data_port"),
         )
     except (tomllib.TOMLDecodeError, UsageError) as error:
         raise UsageError(f"{name}.toml: {error}") from error
@@ -99,6 +131,15 @@ def with_channels(profile: Profile, count: int) -> Profile:
     if not 1 <= count <= len(profile.channels):
         raise UsageError(f"channel count {count} is not within 1 to {len(profile.channels)}")
     return replace(profile, channels=profile.channels[:count])
+
+
+def with_mtu(profile: Profile, mtu: int) -> Profile:
+    """The same firmware in a network with another MTU.
+
+    Raises:
+        UsageError: nobody has such an MTU.
+    """
+    return replace(profile, mtu=_mtu(mtu))
 
 
 def _check_keys(table: dict[str, Any], prefix: str, expected: tuple[str, ...]) -> None:
@@ -125,6 +166,36 @@ def _channels(value: object) -> tuple[int, ...]:
         if channel in value[:index]:
             raise UsageError(f"channels: {channel} is there twice")
     return tuple(value)
+
+
+def _mtu(value: object) -> int:
+    if type(value) is not int or not MIN_MTU <= value <= MAX_PACKET_BYTES:
+        raise UsageError(f"mtu {value!r} is not within {MIN_MTU} to {MAX_PACKET_BYTES}")
+    return value
+
+
+def _identity(table: dict[str, Any]) -> Identity:
+    identity = _typed(table, "identity", dict, "a table")
+    _check_keys(identity, "identity.", _IDENTITY_KEYS)
+    for key in _IDENTITY_KEYS:
+        _typed(identity, key, str, "a text")
+    imei = identity["imei"]
+    if len(imei) != 15 or not imei.isascii() or not imei.isdigit() or check_digit(imei[:14]) != imei[14]:
+        raise UsageError(f"identity.imei {imei!r} is not 14 digits and their check digit")
+    return Identity(**identity)
+
+
+def check_digit(digits: str) -> str:
+    """The digit that follows these in an IMEI or ICCID: Luhn's, 3GPP TS 23.003 annex B."""
+    doubled = [int(digit) * (2 if index % 2 == 0 else 1) for index, digit in enumerate(reversed(digits))]
+    return str(-sum(value // 10 + value % 10 for value in doubled) % 10)
+
+
+def _qmi_error(qmi: dict[str, Any], key: str) -> int:
+    value = qmi[key]
+    if type(value) is not int or not 0 <= value <= 0xFFFF:
+        raise UsageError(f"qmi.{key} {value!r} is not a QMI error number, or 0 for none")
+    return value
 
 
 def _delay(timing: dict[str, Any], key: str) -> Duration:

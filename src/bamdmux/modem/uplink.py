@@ -87,7 +87,7 @@ class Uplink:
             if not host_open[channel]:
                 self._drop(bearer, DropReason.INACTIVE_CHANNEL)
                 continue
-            if bearer is None or not bearer.is_up:
+            if bearer is None:
                 self._drop(bearer, DropReason.NO_BEARER)
                 continue
             verdict = check_uplink(bearer, frame, HEADER_BYTES, length)

@@ -65,7 +65,7 @@ for target in ("10.64.0.2", address6):
     ping = ["ping", "-c", "2", "-i", "0.01", "-W", "5", target]
     print("2 received" in subprocess.run(ping, capture_output=True, text=True).stdout, flush=True)
 show = subprocess.check_output(["ip", "-d", "address", "show", "dev", "pdn7"], text=True)
-print("link/[519]" in show, "mtu 2040" in show, "fe80" in show, flush=True)
+print("link/[519]" in show, "mtu 1500" in show, "fe80" in show, flush=True)
 process.stdin.close()
 print(process.wait(10))
 """

@@ -93,7 +93,7 @@ show = lambda command: network.namespace.run(lambda: subprocess.check_output(com
 print(show("ip link show pdn0; ip -6 address show dev pdn0; ip link show lo"))
 """
     shown = python(identity, program)
-    assert "pdn0: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 2040" in shown
+    assert "pdn0: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1500" in shown
     assert "link/[519]" in shown
     assert "fe80" not in shown
     assert "<LOOPBACK,UP,LOWER_UP>" in shown

@@ -199,7 +199,7 @@ def test_the_bearers_outlive_a_host(modem: Modem) -> None:
     assert modem.listener.host is not None
     bearer = modem.listener.host.side.modem.packet_data_network.bearers[3]
     assert bearer is not None
-    bearer.is_up = False
+    bearer.deactivate(4, 6)
     host.close()
     modem.until(lambda: modem.listener.host is None)
     host = HonestHost(modem)

@@ -28,7 +28,6 @@ from bamdmux.modem.network import Bearer
 
 LOG: Final = logging.getLogger("bamdmux.network")
 
-MTU: Final = 2040  # of one that we make: the longest packet that a TX buffer of 2052 bytes holds
 TUNSETOFFLOAD: Final = 0x400454D0
 
 
@@ -54,7 +53,7 @@ class CallerTunNetwork:
     def create(cls, name: str, bearers: Sequence[Bearer]) -> Self:
         """Make the TUN, or take the one that is there; see `open_network`."""
         is_made = not _exists(name)
-        device = _make(name) if is_made else _attach(name)
+        device = _make(name, bearers[0].mtu) if is_made else _attach(name)
         try:
             if is_made:
                 with suppress(OSError):  # no IPv6; fe80::1 is the modem's own affair
@@ -83,9 +82,9 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _make(name: str) -> Tun:
+def _make(name: str, mtu: int) -> Tun:
     try:
-        return Tun.create(name, mtu=MTU)
+        return Tun.create(name, mtu=mtu)
     except MachineError as error:
         if isinstance(error.__cause__, PermissionError) and error.__cause__.errno == errno.EPERM:
             raise MachineError(

@@ -24,8 +24,6 @@ from bamdmux.live.networks.fair_device import FairDevice
 from bamdmux.live.tun import Tun, close_all
 from bamdmux.modem.network import Bearer
 
-MTU: Final = 2040  # the longest packet that a TX buffer of 2052 bytes holds
-
 
 class InternalNetwork:
     """The namespace, its interface and its server; made by `InternalNetwork.create`. Close it.
@@ -63,7 +61,7 @@ class InternalNetwork:
         return self._server.pid
 
     @classmethod
-    def create(cls, bearers: Sequence[Bearer], *, mtu: int = MTU, http_port: int = PORT) -> Self:
+    def create(cls, bearers: Sequence[Bearer], *, http_port: int = PORT) -> Self:
         """Make the network that these bearers reach; the server answers from now on.
 
         Call it from a thread that lives as long as the network shall: see `DemoServer.start`.
@@ -74,7 +72,7 @@ class InternalNetwork:
         assert bearers, "a network for nobody has no address"
         with ExitStack() as resources:
             namespace = resources.enter_context(NetworkNamespace.create())
-            tuns = namespace.run(lambda: _make_interfaces(bearers, mtu))
+            tuns = namespace.run(lambda: _make_interfaces(bearers))
             resources.callback(close_all, tuns)
             device = FairDevice(tuns)
             resources.callback(device.close)
@@ -98,12 +96,12 @@ class InternalNetwork:
         self.close()
 
 
-def _make_interfaces(bearers: Sequence[Bearer], mtu: int) -> list[Tun]:
+def _make_interfaces(bearers: Sequence[Bearer]) -> list[Tun]:
     prepare_namespace()
     tuns: list[Tun] = []
     try:
         for bearer in bearers:
-            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=mtu))
+            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu))
     except BaseException:
         close_all(tuns)
         raise

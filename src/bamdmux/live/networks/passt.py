@@ -59,7 +59,7 @@ from bamdmux.wire.ethernet import (
 LOG: Final = logging.getLogger("bamdmux.network")
 
 PROGRAM: Final = "passt"
-MTU: Final = 1500
+MAX_MTU: Final = 1500  # what a frame of ours holds
 NAME_SERVER: Final = IPv4Address("10.64.255.53")  # in nobody's bearer
 MAC: Final = bytes.fromhex("020000640002")  # ours; local, as all addresses with 02
 PASST_MAC: Final = bytes.fromhex("020000640001")
@@ -169,7 +169,14 @@ class Plan:
     def arguments(self, bearer: Bearer, descriptor: int) -> list[str]:
         return [
             *("--foreground", "--quiet", "--stderr", "--fd", str(descriptor)),
-            *("--interface", self.interface, "--mac-addr", PASST_MAC.hex(":"), "--mtu", str(MTU)),
+            *(
+                "--interface",
+                self.interface,
+                "--mac-addr",
+                PASST_MAC.hex(":"),
+                "--mtu",
+                str(min(bearer.mtu, MAX_MTU)),
+            ),
             *("--address", str(bearer.address4), "--netmask", str(bearer.prefix4_length)),
             *("--gateway", str(bearer.gateway4)),
             *("--address", str(bearer.prefix6[2]), "--gateway", str(bearer.gateway6)),
