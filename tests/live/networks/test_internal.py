@@ -148,10 +148,7 @@ except ChildProcessError: print("no child")
 
 def test_without_ipv6_it_is_an_ipv4_network() -> None:
     program = """
-from bamdmux.live.networks import internal
-make = internal._make_interfaces
-internal._make_interfaces = lambda bearers, mtu: make(bearers, 1279)  # below 1280 there is no IPv6
-with InternalNetwork.create(bearers) as other:
+with InternalNetwork.create([Bearer(0, mtu=1279), Bearer(5, mtu=1279)]) as other:  # below 1280 there is no IPv6
     show = lambda: subprocess.check_output("ip route", shell=True, text=True)
     print(other.namespace.run(show).count("dev pdn"))
 """
