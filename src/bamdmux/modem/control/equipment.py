@@ -1,0 +1,241 @@
+"""The mobile equipment: the one model that QMI, AT, `bamdmux ctl` and the data path share.
+
+    operating mode ---.
+    SIM --------------+--> registration --> data calls --> bearers of network.py --> packets
+    network's weather-'
+
+It is told what clients and the world do, keeps what follows from that in step (a modem in low power is not
+registered, one that is not registered has no calls), and lists what changed: the endpoints make indications of
+it. It speaks neither QMI nor AT.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto, unique
+from typing import Final
+
+from bamdmux.modem.control.contexts import Contexts
+from bamdmux.modem.control.data_calls import Call, CallChanged, CallEnd, DataCalls
+from bamdmux.modem.control.registration import Cell, Registration, RegistrationState
+from bamdmux.modem.control.sim import CodeResult, Sim
+from bamdmux.modem.network import PacketDataNetwork
+from bamdmux.modem.profiles import Profile
+from bamdmux.timing import Instant
+
+
+class Mode(IntEnum):
+    """Operating mode; the numbers are those of DMS."""
+
+    ONLINE = 0
+    LOW_POWER = 1
+    FACTORY_TEST = 2
+    OFFLINE = 3
+    RESET = 4
+    SHUTTING_DOWN = 5
+    PERSISTENT_LOW_POWER = 6
+
+
+# From offline only a reset leads back, as in real firmware; nobody tests a modem in factory test mode here.
+SETTABLE_MODES: Final = frozenset(
+    (Mode.ONLINE, Mode.LOW_POWER, Mode.OFFLINE, Mode.RESET, Mode.SHUTTING_DOWN, Mode.PERSISTENT_LOW_POWER)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """LTE as it is received: RSSI and RSRP in dBm, RSRQ in dB, SNR in tenths of a dB."""
+
+    rssi: int = -62
+    rsrp: int = -90
+    rsrq: int = -10
+    snr: int = 128
+
+    @staticmethod
+    def of_rsrp(rsrp: int) -> "Signal":
+        """What goes with an RSRP from -140 to -44 dBm: the more of it, the better all the rest.
+
+        RSSI is that of 10 MHz, 50 resource blocks: 3GPP TS 36.214 section 5.1.3.
+        """
+        quality = (rsrp + 140) / 96
+        rsrq = round(-20 + 17 * quality)
+        return Signal(rssi=max(-113, rsrp - rsrq + 17), rsrp=rsrp, rsrq=rsrq, snr=round(-50 + 350 * quality))
+
+
+@unique
+class Changed(Enum):
+    """What may have changed since the last look; calls say more: see `CallChanged`."""
+
+    MODE = auto()
+    SIM = auto()
+    REGISTRATION = auto()
+    SIGNAL = auto()
+
+
+Change = Changed | CallChanged
+
+
+class Equipment:
+    """Mode, SIM, registration, signal, contexts and calls.
+
+    Args:
+        packet_data_network: its bearers. They are down until a client, or `is_always_on`, has them up.
+        is_always_on: it boots registered, and whenever it is registered all its bearers are up.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        packet_data_network: PacketDataNetwork,
+        *,
+        sim: Sim | None = None,
+        is_always_on: bool = False,
+    ) -> None:
+        self.profile = profile
+        self.is_always_on = is_always_on
+        self.sim = sim or Sim()
+        self.mode = Mode.ONLINE
+        self.registration = Registration(profile.registration_ns)
+        self.signal = Signal()
+        self.contexts = Contexts()
+        self.calls = DataCalls(packet_data_network)
+        self.wants_restart = False  # somebody asked for a reset
+        self._changes: list[Change] = []
+
+    # Power
+
+    def boot(self, now: Instant) -> None:
+        """Start anew: the SIM has lost power, the mode is online."""
+        self.mode = Mode.ONLINE
+        self.wants_restart = False
+        self.sim.lose_power()
+        self._keep_in_step(now)
+        if self.is_always_on and self.registration.deadline is not None:
+            self.handle_timeout(self.registration.deadline)
+        self.take_changes()  # nobody was there to hear of them
+
+    def crash(self, now: Instant) -> None:
+        """Fall dead. What the network and the card know, and the contexts, stays."""
+        self.calls.end_all(CallEnd.DROPPED)
+        self.registration.set_possible(False, self._home, now)
+        self.take_changes()
+
+    @property
+    def deadline(self) -> Instant | None:
+        return self.registration.deadline
+
+    def handle_timeout(self, now: Instant) -> None:
+        before = self.registration.state
+        self.registration.handle_timeout(now)
+        self._registration_may_have_moved(before)
+
+    def take_changes(self) -> list[Change]:
+        """What changed since the last call, in order; calls after what ended them."""
+        changes = [*self._changes, *self.calls.take_changes()]
+        self._changes.clear()
+        return changes
+
+    # What clients do
+
+    def set_mode(self, mode: Mode, now: Instant) -> bool:
+        """Switch; whether that is possible from here."""
+        if mode not in SETTABLE_MODES or (self.mode is Mode.OFFLINE and mode is not Mode.RESET):
+            return False
+        if mode is Mode.RESET:
+            self.wants_restart = True
+        if mode is not self.mode:
+            self.mode = mode
+            self._changes.append(Changed.MODE)
+            self._keep_in_step(now)
+        return True
+
+    def verify_pin(self, pin: str, now: Instant) -> CodeResult:
+        return self._sim_touched(self.sim.verify_pin(pin), now)
+
+    def unblock_pin(self, puk: str, new_pin: str, now: Instant) -> CodeResult:
+        return self._sim_touched(self.sim.unblock_pin(puk, new_pin), now)
+
+    def change_pin(self, old_pin: str, new_pin: str, now: Instant) -> CodeResult:
+        return self._sim_touched(self.sim.change_pin(old_pin, new_pin), now)
+
+    def set_pin_enabled(self, pin: str, is_enabled: bool, now: Instant) -> CodeResult:
+        return self._sim_touched(self.sim.set_pin_enabled(pin, is_enabled), now)
+
+    def start_call(
+        self, owner: Hashable, channel: int, version: int, apn: str, credentials: tuple[str, str] = ("", "")
+    ) -> Call | CallEnd:
+        """Bring a call up, if everything that it needs is there; or say what is not."""
+        if (obstacle := self._obstacle()) is not None:
+            return obstacle
+        if not self.registration.is_registered:
+            return CallEnd.NO_SERVICE
+        return self.calls.start(owner, channel, version, apn, credentials)
+
+    def client_gone(self, owner: Hashable) -> None:
+        """A client was released, or its port ended: what it started ends with it."""
+        for call in self.calls.owned_by(owner):
+            self.calls.end(call, CallEnd.CLIENT_GONE)
+
+    # What the world does
+
+    def set_signal(self, signal: Signal) -> None:
+        if signal != self.signal:
+            self.signal = signal
+            self._changes.append(Changed.SIGNAL)
+
+    def set_weather(self, cell: Cell | None, is_welcome: bool, now: Instant) -> None:
+        """Another network is in reach, or none; it wants us, or not."""
+        before = self.registration.state
+        self.registration.set_weather(cell, is_welcome, now)
+        self._registration_may_have_moved(before)
+
+    def lock_sim(self, now: Instant) -> None:
+        self.sim.lock()
+        self._sim_moved(now)
+
+    def remove_sim(self, now: Instant) -> None:
+        self.sim.remove()
+        self._sim_moved(now)
+
+    def insert_sim(self, now: Instant) -> None:
+        self.sim.insert()
+        self._sim_moved(now)
+
+    # What follows
+
+    @property
+    def is_radio_on(self) -> bool:
+        return self.mode is Mode.ONLINE
+
+    @property
+    def _home(self) -> tuple[str, str]:
+        return (self.sim.card.mcc, self.sim.card.mnc)
+
+    def _sim_touched(self, result: CodeResult, now: Instant) -> CodeResult:
+        if result not in (CodeResult.NOT_WANTED, CodeResult.MALFORMED):
+            self._sim_moved(now)
+        return result
+
+    def _sim_moved(self, now: Instant) -> None:
+        self._changes.append(Changed.SIM)
+        self._keep_in_step(now)
+
+    def _keep_in_step(self, now: Instant) -> None:
+        before = self.registration.state
+        self.registration.set_possible(self.is_radio_on and self.sim.is_ready, self._home, now)
+        self._registration_may_have_moved(before)
+
+    def _registration_may_have_moved(self, before: RegistrationState) -> None:
+        if self.registration.state is before:
+            return
+        self._changes += (Changed.REGISTRATION, Changed.SIGNAL)
+        if self.registration.is_registered:
+            if self.is_always_on:
+                self.calls.start_all()
+            return
+        self.calls.end_all(self._obstacle() or CallEnd.NO_SERVICE)
+
+    def _obstacle(self) -> CallEnd | None:
+        """What of ours stands in the way of the network."""
+        if not self.is_radio_on:
+            return CallEnd.LOW_POWER
+        return None if self.sim.is_ready else CallEnd.NO_SIM
