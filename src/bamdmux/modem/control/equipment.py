@@ -5,8 +5,8 @@
     network's weather-'
 
 It is told what clients and the world do, keeps what follows from that in step (a modem in low power is not
-registered, one that is not registered has no calls), and lists what changed: the endpoints make indications of
-it. It speaks neither QMI nor AT.
+registered, one that is not registered has no calls), and lists what changed: the endpoints make indications
+of it. It speaks neither QMI nor AT.
 """
 
 from collections.abc import Hashable

@@ -5,7 +5,8 @@
                        SEARCHING -> DENIED       the network does not want us
 
 It needs the radio, a SIM that is ready, and a network in reach. The first two are the modem's; the last one,
-whether that network is the SIM's own and whether it wants us, come from outside, from whoever plays the weather.
+whether that network is the SIM's own and whether it wants us, come from outside, from whoever plays the
+weather.
 
 Sources: 3GPP TS 24.301 section 5.5.1 (attach), TS 23.122 (selection of a network).
 """

@@ -4,8 +4,8 @@
       ^                                                               |
       '----------------------- unblock_pin ---------------------------'
 
-Each code is tried against a counter that a right one refills; a code that is refused costs a try only if it was
-compared. Taking the card out and putting it in, like a new start of the modem, asks for the PIN again.
+Each code is tried against a counter that a right one refills; a code that is refused costs a try only if it
+was compared. Taking the card out and putting it in, like a new start of the modem, asks for the PIN again.
 
 Sources: 3GPP TS 31.101 sections 9.4, 9.5 and 11.1.9 to 11.1.13 (PINs), TS 31.102 section 4.2 (files).
 """
@@ -199,7 +199,7 @@ class Sim:
     # Files
 
     def read_file(self, identifier: int) -> bytes | None:
-        """The content of a transparent file; None if the card has none of this identifier, or there is no card.
+        """The content of a transparent file; None if there is no card, or no such file on it.
 
         All but the ICCID lie behind the PIN: see `is_behind_pin`.
         """
