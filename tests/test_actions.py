@@ -17,6 +17,7 @@ from bamdmux.actions import (
     Pipe,
     RegisterNetdev,
     Removed,
+    RestartModem,
     RingDoorbell,
     SendToPort,
     SetLine,
@@ -40,6 +41,7 @@ ACTIONS: list[Action] = [
     WakeQueue(0),
     SendToPort(0, b"\x01"),
     HangUpPort(0),
+    RestartModem(),
     Removed(),
     Log(Severity.DEBUG, LogEvent.ACK_ARRIVED),
 ]

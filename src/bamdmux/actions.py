@@ -126,6 +126,11 @@ class HangUpPort:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartModem:
+    """The modem is to fall and to boot again: a client has asked for that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """The machine has let go of everything, and takes no more inputs."""
 
@@ -197,6 +202,7 @@ Action = (
     | WakeQueue
     | SendToPort
     | HangUpPort
+    | RestartModem
     | Removed
     | Log
 )

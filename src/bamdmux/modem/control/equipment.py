@@ -200,6 +200,40 @@ class Equipment:
         self.sim.insert()
         self._sim_moved(now)
 
+    def status(self) -> dict[str, object]:
+        """For JSON."""
+        registration, cell, signal = self.registration, self.registration.cell, self.signal
+        return {
+            "mode": self.mode.name.lower(),
+            "sim": {
+                "state": self.sim.state.value,
+                "pin_enabled": self.sim.pin_is_enabled,
+                "pin_retries": self.sim.pin_retries,
+                "puk_retries": self.sim.puk_retries,
+            },
+            "registration": {
+                "state": registration.state.value,
+                "roaming": registration.is_roaming,
+                "network": None if cell is None else f"{cell.mcc}{cell.mnc}",
+            },
+            "signal": {
+                "rssi_dbm": signal.rssi,
+                "rsrp_dbm": signal.rsrp,
+                "rsrq_db": signal.rsrq,
+                "snr_db": signal.snr / 10,
+            },
+            "calls": [
+                {
+                    "channel": call.channel,
+                    "version": call.version,
+                    "apn": call.apn,
+                    "handle": call.handle,
+                    "always_on": call.owner is None,
+                }
+                for call in self.calls
+            ],
+        }
+
     # What follows
 
     @property
