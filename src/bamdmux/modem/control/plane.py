@@ -8,6 +8,7 @@ shares its bearers with the `Modem`; neither knows the other. It outlives a link
 """
 
 from bamdmux.actions import Action, HangUpPort, PortKind, RestartModem
+from bamdmux.modem.control.at import AtEndpoint
 from bamdmux.modem.control.equipment import Equipment
 from bamdmux.modem.control.qmi import QmiEndpoint
 from bamdmux.modem.control.sim import Sim
@@ -36,6 +37,11 @@ class ControlPlane:
         self._outbox: list[Action] = []
         self.equipment = Equipment(profile, packet_data_network, sim=sim, is_always_on=is_always_on)
         self._qmi = QmiEndpoint(self.equipment, self._outbox)
+        self._at = AtEndpoint(self.equipment, self._outbox)
+        self._endpoints: dict[PortKind, QmiEndpoint | AtEndpoint] = {
+            PortKind.QMI: self._qmi,
+            PortKind.AT: self._at,
+        }
         self._ports: dict[int, PortKind] = {}
         self._is_booted = False
 
@@ -50,7 +56,8 @@ class ControlPlane:
         for port in self._ports:
             self._outbox.append(HangUpPort(port))
         self._ports.clear()
-        self._qmi.reset()
+        for endpoint in self._endpoints.values():
+            endpoint.reset()
         self.equipment.crash(now)
 
     # Ports
@@ -59,19 +66,18 @@ class ControlPlane:
         """A port can carry bytes from now on."""
         assert port not in self._ports, f"port {port} is open"
         self._ports[port] = kind
-        if kind is PortKind.QMI:
-            self._qmi.open(port)
+        self._endpoints[kind].open(port)
 
     def received(self, port: int, data: bytes, now: Instant) -> None:
         """Bytes from whoever has the port open; of one that is closed they are dropped."""
-        if self._ports.get(port) is PortKind.QMI:
-            self._qmi.received(port, data, now)
-        self.settle(now)
+        if port in self._ports:
+            self._endpoints[self._ports[port]].received(port, data, now)
+            self.settle(now)
 
     def port_closed(self, port: int, now: Instant) -> None:
         """Nobody is there any more; to one that was never open, or hung up, it is no news."""
-        if self._ports.pop(port, None) is PortKind.QMI:
-            self._qmi.close(port)
+        if port in self._ports:
+            self._endpoints[self._ports.pop(port)].close(port)
 
     # Time, and what came of all this
 
@@ -85,7 +91,9 @@ class ControlPlane:
 
     def settle(self, now: Instant) -> None:
         """Tell clients what has changed; call it after the world has done something to `equipment`."""
-        self._qmi.indicate(self.equipment.take_changes())
+        changes = self.equipment.take_changes()
+        for endpoint in self._endpoints.values():
+            endpoint.indicate(changes)
         if self.equipment.wants_restart:
             self.equipment.wants_restart = False
             self._outbox.append(RestartModem())
@@ -101,5 +109,6 @@ class ControlPlane:
             "booted": self._is_booted,
             **self.equipment.status(),
             "qmi": self._qmi.status(),
+            "at": self._at.status(),
             "ports": {str(port): kind.value for port, kind in self._ports.items()},
         }
