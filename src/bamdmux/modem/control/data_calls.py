@@ -155,11 +155,11 @@ class DataCalls:
         self._changes.append(CallChanged(call, None))
         return call
 
-    def start_all(self) -> None:
-        """Bring up whatever is down, for both versions of IP and everybody: the network's own."""
+    def start_all(self, *, channel: int | None = None) -> None:
+        """Bring up whatever is down, on all channels or one: calls of the network's own."""
         for bearer in self.bearers:
             for version in (4, 6):
-                if self.find(bearer.channel, version) is None:
+                if channel in (None, bearer.channel) and not self.find(bearer.channel, version):
                     self._add(Call(next(self._handles), bearer.channel, version, DEFAULT_APN, None))
 
     def end(self, call: Call, reason: CallEnd) -> None:

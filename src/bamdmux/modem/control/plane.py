@@ -7,8 +7,12 @@ It has no clock and no I/O: ports are numbers that the world chooses, what is to
 shares its bearers with the `Modem`; neither knows the other. It outlives a link to a host, and not a crash.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from bamdmux.actions import Action, HangUpPort, PortKind, RestartModem
 from bamdmux.modem.control.at import AtEndpoint
+from bamdmux.modem.control.commands import COMMANDS
 from bamdmux.modem.control.equipment import Equipment
 from bamdmux.modem.control.qmi import QmiEndpoint
 from bamdmux.modem.control.sim import Sim
@@ -78,6 +82,18 @@ class ControlPlane:
         """Nobody is there any more; to one that was never open, or hung up, it is no news."""
         if port in self._ports:
             self._endpoints[self._ports.pop(port)].close(port)
+
+    # The world
+
+    def command(self, name: str, arguments: Mapping[str, Any], now: Instant) -> dict[str, Any]:
+        """Do what `bamdmux ctl` asks for: see commands.py.
+
+        Raises:
+            UsageError: an argument is not what the command takes.
+        """
+        result = COMMANDS[name](self.equipment, arguments, now)
+        self.settle(now)
+        return result
 
     # Time, and what came of all this
 
