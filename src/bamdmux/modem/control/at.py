@@ -31,8 +31,8 @@ MAX_LINE_BYTES: Final = 2048  # longer: ERROR, and the rest up to its end is pas
 CR: Final = "\r"
 _BACKSPACES: Final = ("\b", "\x7f")
 
-# V.250 sections 5.3, 5.4: a basic command is a letter, perhaps behind "&", and a number; S has a number of its
-# own; an extended one has a name that begins with a sign, and goes up to a semicolon outside of quotes.
+# V.250 sections 5.3, 5.4: a basic command is a letter, perhaps behind "&", and a number; S has a number of
+# its own; an extended one has a name that begins with a sign, and goes up to a semicolon outside of quotes.
 _EXTENDED: Final = re.compile(
     r'(?P<name>[+*$^%][A-Z0-9!%\-./:_]+)(?P<rest>(?:"[^"]*"?|[^";])*);?', re.IGNORECASE
 )

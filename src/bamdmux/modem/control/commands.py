@@ -2,9 +2,9 @@
 
     {"command": "signal", "rsrp": -110}         {"command": "sim", "action": "lock"}
 
-Each is a function of the equipment, the request and the time; the result is JSON, and shows the model as it is
-afterwards. Whoever calls one lets the plane `settle`, so that clients hear of it. Arguments come from anybody who
-may open the control socket, and are checked here.
+Each is a function of the equipment, the request and the time; the result is JSON, and shows the model as it
+is afterwards. Whoever calls one lets the plane `settle`, so that clients hear of it. Arguments come from
+anybody who may open the control socket, and are checked here.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ def do_with_sim(equipment: Equipment, arguments: Arguments, now: Instant) -> dic
 
 
 def do_with_bearer(equipment: Equipment, arguments: Arguments, now: Instant) -> dict[str, Any]:
-    """`action` drop: the network ends the calls of a `channel`, or all. restore: it brings up what is down."""
+    """`action` drop: the network ends the calls of a `channel`, or all; restore: it brings them up again."""
     action = _choice(arguments, "action", ("drop", "restore"))
     channel = None
     if arguments.get("channel") is not None:
