@@ -1,0 +1,10 @@
+"""Programs that manage modems, run beside the command of `bamdmux run`: a private D-Bus and what lives on it.
+
+    keeper.py          the process that starts all of this inside the command's namespaces, and tends it
+    bus.py             the D-Bus daemon
+    authority.py       the object that says yes where polkit would ask
+    modem_manager.py   ModemManager: how it is started, and what it is told
+    connect.py         `bamdmux connect`: a data call by D-Bus, then the interface by netlink
+
+They run with the command and end with it: the PID namespace is killed as a whole.
+"""
