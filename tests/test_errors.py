@@ -4,7 +4,8 @@ import pytest
 
 from bamdmux import errors
 from bamdmux.counters import DropReason
-from bamdmux.errors import BamDmuxError, MachineError, MalformedFrame, ProtocolError, UsageError
+from bamdmux.errors import BamDmuxError, InvalidTlv, MachineError, MalformedFrame, ProtocolError, UsageError
+from bamdmux.wire.qmi.values import QmiError
 
 ALL = [
     error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, BaseException)
@@ -26,6 +27,13 @@ def test_a_malformed_frame_is_a_protocol_error_with_a_reason() -> None:
     assert isinstance(error, ProtocolError)
     assert error.reason is DropReason.BAD_MAGIC
     assert str(error) == "magic 0x0000 is not 0x33fc"
+
+
+def test_an_invalid_tlv_is_named() -> None:
+    error = InvalidTlv(QmiError.MISSING_ARGUMENT, "mode", "TLV 0x01 is missing")
+    assert isinstance(error, ProtocolError)
+    assert (error.reason, error.name) == (QmiError.MISSING_ARGUMENT, "mode")
+    assert str(error) == "mode: TLV 0x01 is missing"
 
 
 @pytest.mark.parametrize("error", [MachineError, UsageError])

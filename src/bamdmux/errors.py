@@ -3,11 +3,13 @@
 BamDmuxError
     ProtocolError        bytes that are not what they should be; ``reason`` says why, as counters do
         MalformedFrame   a buffer that holds no DMUX frame
+        MalformedMessage a frame of a control port that holds no QMI message
+        InvalidTlv       a TLV of a QMI message, missing or wrong; ``reason`` is the QMI error to answer with
     MachineError         this machine lacks something
     UsageError           the caller asked for something that does not exist
 """
 
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 class BamDmuxError(Exception):
@@ -24,6 +26,20 @@ class ProtocolError(BamDmuxError):
 
 class MalformedFrame(ProtocolError):
     """A buffer that holds no DMUX frame."""
+
+
+class MalformedMessage(ProtocolError):
+    """A frame of a control port that holds no QMI message."""
+
+
+class InvalidTlv(ProtocolError):
+    """A TLV that a QMI message must have and has not, or whose value is not what its definition says."""
+
+    reason: IntEnum  # a QmiError
+
+    def __init__(self, reason: IntEnum, name: str, detail: str) -> None:
+        super().__init__(reason, f"{name}: {detail}")
+        self.name = name
 
 
 class MachineError(BamDmuxError):
