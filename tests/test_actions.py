@@ -7,6 +7,7 @@ import pytest
 
 from bamdmux.actions import (
     Action,
+    AnnounceChannel,
     AttachNetdev,
     DetachNetdev,
     HangUpPort,
@@ -26,6 +27,7 @@ from bamdmux.actions import (
     StopQueue,
     UnregisterNetdev,
     WakeQueue,
+    WithdrawChannel,
 )
 
 ACTIONS: list[Action] = [
@@ -42,6 +44,8 @@ ACTIONS: list[Action] = [
     SendToPort(0, b"\x01"),
     HangUpPort(0),
     RestartModem(),
+    AnnounceChannel(3),
+    WithdrawChannel(3),
     Removed(),
     Log(Severity.DEBUG, LogEvent.ACK_ARRIVED),
 ]

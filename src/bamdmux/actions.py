@@ -131,6 +131,20 @@ class RestartModem:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnounceChannel:
+    """The modem is to OPEN a channel at the host: a client has opened the channel's data port."""
+
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawChannel:
+    """The modem is to CLOSE a channel at the host: a client has closed the channel's data port."""
+
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """The machine has let go of everything, and takes no more inputs."""
 
@@ -203,6 +217,8 @@ Action = (
     | SendToPort
     | HangUpPort
     | RestartModem
+    | AnnounceChannel
+    | WithdrawChannel
     | Removed
     | Log
 )

@@ -6,7 +6,7 @@ from bamdmux.modem.downlink import PENDING_FRAMES, Downlink
 from bamdmux.modem.network import Bearer, PacketDataNetwork
 from bamdmux.netdevice import QueueDevice
 from bamdmux.wire.dmux import Command
-from tests.modem.near_end import NearEnd, ResetPeer, frame_of, open_frame, packet4, packet6
+from tests.modem.near_end import NearEnd, ResetPeer, close_frame, frame_of, open_frame, packet4, packet6
 
 PACKET = packet4(source="198.51.100.7", destination="10.64.0.2")
 OTHER = packet4(source="198.51.100.7", destination="10.64.1.2", length=30)
@@ -189,6 +189,18 @@ def test_commands_wait_for_buffers_and_go_in_order() -> None:
     rig.near.queue_buffers(1)
     assert rig.downlink.flush(rig.host_open) == 1
     assert rig.near.received() == [open_frame(2)]
+
+
+def test_what_was_said_last_and_waits_still_is_not_said_twice() -> None:
+    rig = Rig(buffer_count=0)
+    said = (Command.OPEN, Command.OPEN, Command.CLOSE, Command.CLOSE, Command.OPEN)
+    for command in said:
+        rig.downlink.queue_command(command, 0)
+        rig.downlink.queue_command(command, 1)
+    rig.near.queue_buffers(8)
+    rig.downlink.flush(rig.host_open)
+    frames = [open_frame(0), open_frame(1), close_frame(0), close_frame(1), open_frame(0), open_frame(1)]
+    assert rig.near.received() == frames
 
 
 def test_nothing_that_waits_rings_no_doorbell() -> None:

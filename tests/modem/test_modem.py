@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,12 +9,13 @@ from bamdmux.actions import Action, Line, Pipe, RingDoorbell, SetLine
 from bamdmux.modem.downlink import PENDING_FRAMES
 from bamdmux.modem.modem import Modem
 from bamdmux.modem.power import ACK_TIMEOUT, PowerState
-from bamdmux.modem.profiles import load_profile, with_channels
+from bamdmux.modem.profiles import Announce, load_profile, with_channels
 from bamdmux.netdevice import QueueDevice
 from bamdmux.timing import MICROSECOND, MILLISECOND, SECOND
 from tests.modem.near_end import (
     SOLICITATION,
     NearEnd,
+    close_frame,
     frame_of,
     open_frame,
     packet4,
@@ -485,3 +487,133 @@ def test_no_host_can_make_it_raise_hang_or_grow(steps: list[tuple], is_up: bool)
             now = max(now, modem.deadline)
             modem.handle_timeout(now)
             assert modem.deadline is None or modem.deadline > now
+
+
+# -- firmware that announces later
+
+
+def late(announce: Announce, buffer_count: int = 8) -> Rig:
+    """A modem with the channels 0 and 1 that has booted, and the host has yet to do something."""
+    rig = Rig()
+    profile = replace(rig.modem.profile, announce=announce)
+    rig.modem = Modem(profile, rig.near.tx_peer, rig.near.rx_peer, rig.network)
+    rig.near.queue_buffers(buffer_count)
+    rig.modem.boot(now=0)
+    return rig
+
+
+def woken(rig: Rig, now: int) -> None:
+    """The host votes, gets its power, and acks that."""
+    rig.modem.line_changed(Line.HOST_VOTE, 1, now)
+    assert POWER_HIGH in [action for _, action in rig.run_until(now + 10 * MILLISECOND)]
+    rig.modem.line_changed(Line.HOST_ACK, 1, now + 10 * MILLISECOND)
+
+
+def opens(rig: Rig, *channels: int, now: int) -> list[bytes]:
+    """The host opens channels; what comes back."""
+    rig.near.send(*(open_frame(channel) for channel in channels))
+    rig.modem.doorbell_rang(Pipe.TX, now)
+    return rig.near.received()
+
+
+@pytest.mark.parametrize("announce", [Announce.WHEN_OPENED, Announce.AFTER_OPEN_PORT])
+def test_without_a_channel_to_announce_it_boots_without_power(announce: Announce) -> None:
+    rig = late(announce)
+    assert rig.modem.deadline is None
+    assert rig.taken() == []
+
+
+@pytest.mark.parametrize("announce", [Announce.WHEN_OPENED, Announce.AFTER_OPEN_PORT])
+def test_with_the_hosts_power_alone_it_still_announces_nothing(announce: Announce) -> None:
+    rig = late(announce)
+    woken(rig, now=SECOND)
+    rig.run_until(10 * SECOND)
+    assert rig.near.received() == []
+
+
+def test_it_answers_an_open_of_the_host_with_its_own() -> None:
+    rig = late(Announce.WHEN_OPENED)
+    woken(rig, now=SECOND)
+    assert opens(rig, 1, now=2 * SECOND) == [open_frame(1)]
+    assert opens(rig, 0, now=3 * SECOND) == [open_frame(0)]
+
+
+def test_it_answers_a_host_that_asks_again_for_that_may_be_another_one() -> None:
+    rig = late(Announce.WHEN_OPENED)
+    woken(rig, now=SECOND)
+    assert opens(rig, 0, now=2 * SECOND) == opens(rig, 0, now=3 * SECOND) == [open_frame(0)]
+
+
+def test_a_channel_that_it_lacks_is_not_answered() -> None:
+    rig = late(Announce.WHEN_OPENED)
+    woken(rig, now=SECOND)
+    assert opens(rig, 2, now=2 * SECOND) == []
+
+
+def test_a_thousand_opens_without_a_buffer_get_one_answer() -> None:
+    rig = late(Announce.WHEN_OPENED, buffer_count=0)
+    woken(rig, now=SECOND)
+    for _ in range(1000):
+        opens(rig, 0, now=2 * SECOND)
+        rig.near.tx.retire(rig.near.tx.completed())
+    assert rig.modem.status(now=2 * SECOND)["frames_pending"] == 1
+    rig.near.queue_buffers(8)
+    rig.modem.doorbell_rang(Pipe.RX, now=3 * SECOND)
+    assert rig.near.received() == [open_frame(0)]
+
+
+def test_firmware_that_announces_by_itself_does_not_answer_opens() -> None:
+    rig = running()
+    assert opens(rig, 0, 1, now=2 * MILLISECOND) == []
+
+
+def test_what_is_to_be_announced_brings_the_power() -> None:
+    rig = late(Announce.AFTER_OPEN_PORT)
+    rig.modem.announce(1, now=SECOND)
+    assert POWER_HIGH in [action for _, action in rig.run_until(SECOND + 10 * MILLISECOND)]
+    assert rig.near.received() == []
+    rig.modem.line_changed(Line.HOST_ACK, 1, now=2 * SECOND)
+    assert rig.near.received() == [open_frame(1)]
+
+
+def test_with_power_a_channel_is_announced_and_withdrawn_at_once() -> None:
+    rig = late(Announce.AFTER_OPEN_PORT)
+    woken(rig, now=SECOND)
+    rig.modem.announce(0, now=2 * SECOND)
+    rig.modem.withdraw(0, now=2 * SECOND)
+    assert rig.near.received() == [open_frame(0), close_frame(0)]
+
+
+def test_of_what_changes_while_it_sleeps_the_host_hears_the_end() -> None:
+    rig = late(Announce.AFTER_OPEN_PORT)
+    rig.modem.announce(0, now=SECOND)
+    rig.modem.announce(1, now=SECOND)
+    rig.modem.withdraw(0, now=SECOND)
+    rig.run_until(2 * SECOND)
+    rig.modem.line_changed(Line.HOST_ACK, 1, now=2 * SECOND)
+    assert rig.near.received() == [open_frame(1), close_frame(0)]
+
+
+def test_a_modem_that_is_dead_announces_nothing_now_or_later() -> None:
+    rig = late(Announce.AFTER_OPEN_PORT)
+    rig.modem.announce(0, now=SECOND)
+    rig.modem.crash(now=SECOND)
+    rig.modem.announce(1, now=SECOND)
+    rig.modem.boot(now=2 * SECOND)
+    assert rig.modem.deadline is None
+
+
+def test_announcements_that_find_the_queue_full_wait_for_space() -> None:
+    rig = late(Announce.AFTER_OPEN_PORT, buffer_count=0)
+    woken(rig, now=SECOND)
+    opens(rig, 0, now=SECOND)
+    rig.near.send(*(frame_of(SOLICITATION) for _ in range(PENDING_FRAMES)))
+    rig.modem.doorbell_rang(Pipe.TX, now=2 * SECOND)
+    rig.modem.announce(1, now=2 * SECOND)
+    assert rig.modem.status(now=2 * SECOND)["frames_pending"] == PENDING_FRAMES
+    rig.near.queue_buffers(8)
+    rig.modem.doorbell_rang(Pipe.RX, now=3 * SECOND)
+    assert len(rig.near.received()) == 8
+    rig.near.queue_buffers(32)
+    rig.modem.doorbell_rang(Pipe.RX, now=4 * SECOND)
+    assert rig.near.received()[-1] == open_frame(1)

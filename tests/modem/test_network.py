@@ -70,6 +70,40 @@ def test_a_bearer_is_found_by_the_first_half_of_an_ipv6_address() -> None:
         assert network.bearer_by_prefix6[key] is network.bearers[channel]
 
 
+# -- up and down
+
+
+def test_a_bearer_is_up_for_both_versions_of_ip_or_down_from_the_start() -> None:
+    assert Bearer(0).versions == (4, 6)
+    assert Bearer(0, is_up_at_start=False).versions == ()
+
+
+@pytest.mark.parametrize(("version", "other"), [(4, 6), (6, 4)])
+def test_each_version_goes_up_and_down_alone_and_has_the_mtu(version: int, other: int) -> None:
+    bearer = Bearer(0, mtu=1428)
+    bearer.deactivate(version)
+    assert (bearer.versions, bearer.is_up) == ((other,), True)
+    bearer.deactivate(other)
+    assert (bearer.versions, bearer.is_up) == ((), False)
+    bearer.activate(version)
+    assert (bearer.versions, bearer.is_up) == ((version,), True)
+    assert {bearer.limit4, bearer.limit6} == {0, 1428}
+
+
+@pytest.mark.parametrize("packet", [packet4(length=1429), packet6(length=1429)])
+def test_a_longer_packet_is_refused_by_a_bearer_that_is_up_and_one_that_is_down_says_so(
+    packet: bytes,
+) -> None:
+    bearer = Bearer(0, mtu=1428)
+    assert check_uplink(bearer, bytearray(packet), 0, len(packet)) == DropReason.LONGER_THAN_MTU
+    bearer.deactivate(4, 6)
+    assert check_uplink(bearer, bytearray(packet), 0, len(packet)) == DropReason.NO_BEARER
+
+
+def test_nobody_resolves_names_unless_the_network_says_so() -> None:
+    assert (Bearer(0).name_servers4, Bearer(0).name_servers6) == ((), ())
+
+
 # -- what may go up
 
 

@@ -104,7 +104,7 @@ def test_a_second_change_before_the_ack_of_the_first_gets_its_own() -> None:
     ]
 
 
-@pytest.mark.parametrize(("edge_count", "ack_count"), [(1_000_001, 1), (1_000_002, 2)])
+@pytest.mark.parametrize(("edge_count", "ack_count"), [(3, 1), (1_000_001, 1), (1_000_002, 2)])
 def test_a_million_edges_cost_two_acks_at_most(edge_count: int, ack_count: int) -> None:
     rig = Rig()
     rig.power.vote_changed(edge_count, now=0)
@@ -134,6 +134,13 @@ def test_a_vote_that_is_gone_before_the_power_rose_raises_nothing() -> None:
     rig.taken()
     assert rig.run_until(SECOND) == [(1500 * MICROSECOND, ACK_LOW)]
     assert rig.power.is_asleep
+
+
+def test_an_ack_does_not_come_before_its_time() -> None:
+    rig = Rig()
+    rig.power.vote_changed(1, now=0)
+    rig.power.handle_timeout(now=499 * MICROSECOND)
+    assert rig.taken() == []
 
 
 def test_a_modem_that_is_off_acks_nothing() -> None:
@@ -199,6 +206,19 @@ def test_frames_that_wait_raise_the_power_without_a_vote() -> None:
     rig = Rig()
     rig.power.hold(True, now=0)
     assert rig.run_until(SECOND) == [(1500 * MICROSECOND, POWER_HIGH)]
+
+
+def test_it_is_not_asleep_while_it_is_up() -> None:
+    assert not voted_up().power.is_asleep
+
+
+def test_each_rise_is_counted() -> None:
+    rig = falling()
+    assert rig.power.rise_count == 1
+    rig.power.host_acked(2, now=2 * SECOND)
+    rig.power.wish(now=2 * SECOND)
+    rig.run_until(3 * SECOND)
+    assert rig.power.rise_count == 2
 
 
 def test_a_host_that_never_acks_costs_time_outs() -> None:
@@ -267,6 +287,22 @@ def test_it_stays_up_for_a_while_after_its_own_last_frame() -> None:
     assert rig.run_until(2 * SECOND) == [(SECOND + 104_500 * MICROSECOND, POWER_LOW)]
 
 
+def test_a_frame_puts_off_a_fall_that_was_due() -> None:
+    rig = voted_up()
+    rig.power.vote_changed(2, now=SECOND)
+    rig.run_until(SECOND + MILLISECOND)
+    rig.power.sent(now=SECOND + 2 * MILLISECOND)
+    assert rig.run_until(2 * SECOND) == [(SECOND + 104_500 * MICROSECOND, POWER_LOW)]
+
+
+def test_to_be_called_too_early_does_not_put_off_a_fall() -> None:
+    rig = voted_up()
+    rig.power.vote_changed(2, now=SECOND)
+    rig.run_until(SECOND + MILLISECOND)
+    rig.power.handle_timeout(now=SECOND + 2 * MILLISECOND)
+    assert rig.run_until(2 * SECOND) == [(SECOND + 3000 * MICROSECOND, POWER_LOW)]
+
+
 def test_what_it_rose_for_has_time_to_arrive() -> None:
     rig = Rig()
     rig.power.wish(now=0)
@@ -284,6 +320,14 @@ def test_a_vote_stops_a_fall_that_has_not_begun() -> None:
     assert rig.power.is_up
 
 
+def test_a_vote_at_the_last_moment_stops_a_fall_too() -> None:
+    rig = voted_up()
+    rig.power.vote_changed(2, now=SECOND)
+    rig.run_until(SECOND + 2 * MILLISECOND)
+    rig.power.vote_changed(3, now=SECOND + 2900 * MICROSECOND)
+    assert rig.run_until(2 * SECOND) == [(SECOND + 3400 * MICROSECOND, ACK_HIGH)]
+
+
 def test_it_is_down_once_the_host_has_acked_the_fall() -> None:
     rig = falling()
     assert not rig.power.host_acked(2, now=SECOND + 4 * MILLISECOND)
@@ -295,6 +339,18 @@ def test_it_does_not_wait_for_ever_for_the_ack_of_a_fall() -> None:
     rig.run_until(SECOND + 3 * MILLISECOND + ACK_TIMEOUT)
     assert rig.power.is_asleep
     assert rig.power.ack_timeout_count == 1
+
+
+def test_an_ack_is_waited_for_two_seconds() -> None:
+    assert falling().power.deadline == SECOND + 3 * MILLISECOND + 2 * SECOND
+
+
+def test_after_a_fall_that_was_given_up_one_ack_makes_it_up() -> None:
+    rig = falling()
+    rig.run_until(SECOND + 3 * MILLISECOND + ACK_TIMEOUT)
+    rig.power.wish(now=4 * SECOND)
+    rig.run_until(5 * SECOND)
+    assert rig.power.host_acked(2, now=5 * SECOND)
 
 
 def test_a_vote_while_it_falls_raises_it_again_after_the_fall_is_acked() -> None:
@@ -328,6 +384,27 @@ def test_a_crash_while_it_is_down_is_not_to_be_seen() -> None:
     rig.power.crash(now=0)
     assert rig.taken() == []
     assert rig.power.deadline is None
+
+
+def test_a_modem_that_crashed_is_not_asleep() -> None:
+    rig = Rig()
+    rig.power.crash(now=0)
+    assert not rig.power.is_asleep
+
+
+def test_a_modem_that_crashed_acks_no_vote() -> None:
+    rig = Rig()
+    rig.power.crash(now=0)
+    rig.power.vote_changed(1, now=0)
+    assert rig.run_until(SECOND) == []
+
+
+def test_a_modem_that_crashed_does_not_rise_for_a_vote_that_it_has_acked() -> None:
+    rig = voted_up()
+    rig.power.crash(now=SECOND)
+    rig.taken()
+    rig.power.host_acked(2, now=SECOND)
+    assert rig.run_until(2 * SECOND) == []
 
 
 def test_a_booting_modem_waits_for_the_ack_of_its_crash() -> None:
@@ -372,6 +449,20 @@ def test_a_modem_that_finds_a_vote_without_ack_acks_it_once() -> None:
     assert rig.run_until(MILLISECOND) == [(500 * MICROSECOND, ACK_HIGH)]
 
 
+def test_a_modem_that_finds_an_ack_too_many_takes_it_back() -> None:
+    rig = Rig(is_booted=False)
+    rig.power.adopt(power_level=False, ack_level=True, vote_edges=8, host_ack_edges=0)
+    rig.power.boot(now=0)
+    assert rig.run_until(SECOND) == [(500 * MICROSECOND, ACK_LOW)]
+
+
+def test_a_modem_that_finds_a_vote_acked_and_its_line_low_rises() -> None:
+    rig = Rig(is_booted=False)
+    rig.power.adopt(power_level=False, ack_level=True, vote_edges=7, host_ack_edges=0)
+    rig.power.boot(now=0)
+    assert rig.run_until(SECOND) == [(1500 * MICROSECOND, POWER_HIGH)]
+
+
 def test_a_running_modem_is_not_booted_again() -> None:
     with pytest.raises(AssertionError):
         Rig().power.boot(now=0)
@@ -389,10 +480,22 @@ def test_each_transition_is_logged() -> None:
     rig = Rig()
     rig.power.wish(now=0)
     rig.power.handle_timeout(now=2 * MILLISECOND)
-    assert rig.outbox == [
+    rig.power.host_acked(1, now=3 * MILLISECOND)
+    rig.power.crash(now=4 * MILLISECOND)
+    rig.power.host_acked(2, now=5 * MILLISECOND)
+    assert [action for action in rig.outbox if isinstance(action, Log)] == [
         Log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, "down -> rising"),
-        POWER_HIGH,
+        Log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, "rising -> up"),
+        Log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, "up -> falling"),
+        Log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, "falling -> down"),
     ]
+
+
+def test_a_transition_is_logged_before_its_line_moves() -> None:
+    rig = Rig()
+    rig.power.wish(now=0)
+    rig.power.handle_timeout(now=2 * MILLISECOND)
+    assert [type(action) for action in rig.outbox] == [Log, SetLine]
 
 
 def test_the_time_up_counts_from_the_ack_to_the_fall() -> None:

@@ -2,12 +2,14 @@ import pytest
 
 from bamdmux.errors import UsageError
 from bamdmux.modem.profiles import (
+    Announce,
     Identity,
     Profile,
     check_digit,
     load_profile,
     parse_profile,
     profile_names,
+    profile_text,
     with_channels,
     with_mtu,
 )
@@ -16,7 +18,9 @@ TEXT = """
 description = "a modem"
 report = "somebody said so"
 channels = [0, 2]
+announce = "when opened"
 mtu = 1428
+dual_stack = false
 [timing]
 ack_delay = 0.5
 rise_delay = 1
@@ -32,6 +36,7 @@ imei = "867549030123457"
 [qmi]
 bind_data_port = 25
 bind_mux_data_port = 0
+data_format_without_endpoint = 48
 """
 
 
@@ -63,6 +68,42 @@ def test_every_profile_loads_and_names_its_report(name: str) -> None:
     assert profile.report
 
 
+# What each is there for: the keys in which it differs from msm8916, names apart.
+DIFFERENCES = {
+    "msm8916": {},
+    "msm8974": {},
+    "msm8909": {"bind_data_port": 25, "bind_mux_data_port": 0},
+    "msm8937": {"channels": (0,), "bind_mux_data_port": 0},
+    "mdm9607": {"channels": (0,), "announce": Announce.WHEN_OPENED, "bind_mux_data_port": 0},
+    "shikra": {
+        "channels": (0,),
+        "announce": Announce.AFTER_OPEN_PORT,
+        "bind_data_port": 25,
+        "bind_mux_data_port": 0,
+        "data_format_without_endpoint": 48,
+    },
+    "dual-stack-refuser": {"dual_stack": False},
+    "small-mtu": {"mtu": 1428},
+}
+IN_WORDS = ("name", "description", "report", "identity")
+
+
+def test_there_is_a_profile_for_each_report_and_no_other() -> None:
+    assert profile_names() == sorted(DIFFERENCES)
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_profile_differs_from_msm8916_where_its_report_does(name: str) -> None:
+    usual, profile = load_profile(), load_profile(name)
+    keys = [key for key in Profile.__slots__ if key not in IN_WORDS]
+    differences = {key: getattr(profile, key) for key in keys if getattr(profile, key) != getattr(usual, key)}
+    assert differences == DIFFERENCES[name]
+
+
+def test_the_file_of_a_profile_can_be_had_as_it_is() -> None:
+    assert parse_profile("shikra", profile_text("shikra")) == load_profile("shikra")
+
+
 def test_an_unknown_profile_is_refused_in_one_line_that_names_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"^profile 'msm9999' is unknown; there is .*msm8916"):
         load_profile("msm9999")
@@ -84,7 +125,9 @@ def test_milliseconds_become_nanoseconds() -> None:
         collapse_delay_ns=2_500_000,
         inactivity_ns=100_000_000,
         registration_ns=300_000_000,
+        announce=Announce.WHEN_OPENED,
         mtu=1428,
+        dual_stack=False,
         identity=Identity(
             manufacturer="Somebody",
             model="Something",
@@ -94,6 +137,7 @@ def test_milliseconds_become_nanoseconds() -> None:
         ),
         bind_data_port=25,
         bind_mux_data_port=0,
+        data_format_without_endpoint=48,
     )
 
 
@@ -103,7 +147,8 @@ def test_what_is_not_toml_is_refused() -> None:
 
 def test_an_unknown_key_is_refused() -> None:
     assert refused("channel = [0]\n" + TEXT) == (
-        "odd.toml: channel is no key; there is description, report, channels, mtu, timing, identity, qmi"
+        "odd.toml: channel is no key; there is description, report, channels, announce, mtu, dual_stack, "
+        "timing, identity, qmi"
     )
 
 
@@ -174,13 +219,25 @@ def test_a_profile_can_have_the_mtu_of_another_network() -> None:
         with_mtu(load_profile(), 9000)
 
 
+@pytest.mark.parametrize("announce", ['"never"', "true", '"At boot"'])
+def test_a_way_of_announcing_that_is_none_is_refused(announce: str) -> None:
+    message = refused(TEXT.replace('"when opened"', announce))
+    assert message.endswith("is not one of at boot, when opened, after open port")
+
+
+@pytest.mark.parametrize("value", ["1", '"yes"'])
+def test_what_is_neither_true_nor_false_is_refused(value: str) -> None:
+    message = refused(TEXT.replace("dual_stack = false", f"dual_stack = {value}"))
+    assert message.endswith("is not true or false")
+
+
 @pytest.mark.parametrize("imei", ["86754903012345", "867549030123458", "86754903012345x", "٨67549030123457"])
 def test_an_imei_that_nobody_has_is_refused(imei: str) -> None:
     message = refused(TEXT.replace("867549030123457", imei))
     assert message.endswith("is not 14 digits and their check digit")
 
 
-@pytest.mark.parametrize("error", ["-1", "65536", "false", '"refused"'])
+@pytest.mark.parametrize("error", ["-1", "9999", "65536", "false", '"refused"'])
 def test_what_is_no_qmi_error_is_refused(error: str) -> None:
     message = refused(TEXT.replace("bind_data_port = 25", f"bind_data_port = {error}"))
     assert message.endswith("is not a QMI error number, or 0 for none")

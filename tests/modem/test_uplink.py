@@ -280,3 +280,19 @@ def test_a_frame_whose_pipe_was_reset_under_us_is_not_looked_at() -> None:
     assert not uplink.host_open[1]
     assert uplink.frame_count == 0
     assert rig.outbox == []
+
+
+def test_the_channels_that_the_host_has_opened_lately_are_told_once() -> None:
+    rig = Rig()
+    rig.drain(open_frame(3), open_frame(1), open_frame(3), close_frame(1))
+    assert rig.uplink.take_opened() == [1, 3]
+    assert rig.uplink.take_opened() == []
+    rig.drain(open_frame(3))
+    assert rig.uplink.take_opened() == [3]
+
+
+def test_what_was_opened_before_a_crash_is_forgotten() -> None:
+    rig = Rig()
+    rig.drain(open_frame(0))
+    rig.uplink.reset()
+    assert rig.uplink.take_opened() == []

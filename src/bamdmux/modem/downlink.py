@@ -42,6 +42,7 @@ from bamdmux.wire.dmux import (
 
 PENDING_FRAMES: Final = 32  # full: an advertisement is dropped, its solicitor asks again. OPENs always fit.
 
+_CHANNEL_OFFSET: Final = 5
 _INFORMATION_OFFSET: Final = HEADER_BYTES - PACKET_INFORMATION_BYTES
 _ADDRESS4_OFFSET: Final = HEADER_BYTES + DESTINATION4_OFFSET
 _PREFIX6_OFFSET: Final = HEADER_BYTES + DESTINATION6_OFFSET
@@ -63,6 +64,11 @@ class Downlink:
     def pending_count(self) -> int:
         return len(self._pending)
 
+    @property
+    def has_space(self) -> bool:
+        """Whether `queue_command` may be called."""
+        return len(self._pending) < PENDING_FRAMES
+
     def has_buffer(self) -> bool:
         return self._pipe.available() > 0
 
@@ -71,11 +77,19 @@ class Downlink:
         self._pending.clear()
 
     def queue_command(self, command: Command, channel: int) -> None:
-        assert len(self._pending) < PENDING_FRAMES
-        self._pending.append((encode_frame(Frame(command, channel)), None))
+        """Have one sent, unless it is what was last said of this channel and waits still."""
+        assert self.has_space
+        frame = encode_frame(Frame(command, channel))
+        waiting = (
+            each
+            for each, bearer in reversed(self._pending)
+            if bearer is None and each[_CHANNEL_OFFSET] == channel
+        )
+        if next(waiting, None) != frame:
+            self._pending.append((frame, None))
 
     def queue_packet(self, bearer: Bearer, packet: bytes) -> None:
-        if len(self._pending) >= PENDING_FRAMES:
+        if not self.has_space:
             bearer.downlink.drop(DropReason.QUEUE_FULL)
             return
         header = HEADER.pack(MAGIC, 0, Command.DATA, 0, bearer.channel, len(packet))

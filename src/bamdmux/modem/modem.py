@@ -6,7 +6,8 @@
     receive_from_network                       -> downlink.py   packets for the host
 
 It boots, announces its channels with OPEN as soon as the host has acked its power, and from then on does only
-what it is asked: an idle modem sleeps. A crash takes everything but the counters; boot it again.
+what it is asked: an idle modem sleeps. Firmware that announces later boots without power: it waits for the
+host's own OPEN, or for `announce`. A crash takes everything but the counters; boot it again.
 
 The parts do not know one another: they return values, and the modem decides. It reads no clock, opens no
 file; what the host does, whatever it is, is counted and never raises.
@@ -19,7 +20,7 @@ from bamdmux.bam.pipe import PipePeer
 from bamdmux.modem.downlink import Downlink
 from bamdmux.modem.network import PacketDataNetwork, router_advertisement
 from bamdmux.modem.power import ModemPower, PowerState
-from bamdmux.modem.profiles import Profile
+from bamdmux.modem.profiles import Announce, Profile
 from bamdmux.modem.uplink import Uplink
 from bamdmux.netdevice import NetDevice
 from bamdmux.timing import SECOND, Duration, Instant, earliest
@@ -57,7 +58,7 @@ class Modem:
         self._power = ModemPower(profile, self._outbox)
         self._uplink = Uplink(tx, self.packet_data_network, self._outbox)
         self._downlink = Downlink(rx, self.packet_data_network, self._outbox)
-        self._is_announced = False
+        self._owed: list[tuple[int, Command]] = []  # what the host is yet to be told, one for each channel
         self._look_again_at: Instant | None = None  # while we are without buffers
 
     @property
@@ -87,16 +88,35 @@ class Modem:
         )
 
     def boot(self, now: Instant) -> None:
-        """Start. Power comes at once: there are channels to announce."""
+        """Start. Power comes at once if there are channels to announce."""
         self._power.boot(now)
+        if self.profile.announce is Announce.AT_BOOT:
+            self._owe(*self.profile.channels)
         self._hold(now)
+
+    def announce(self, channel: int, now: Instant) -> None:
+        """Open a channel at the host: a client has opened its data port."""
+        self._tell(channel, Command.OPEN, now)
+
+    def withdraw(self, channel: int, now: Instant) -> None:
+        """Close it again."""
+        self._tell(channel, Command.CLOSE, now)
+
+    def _tell(self, channel: int, command: Command, now: Instant) -> None:
+        if not self.is_booted:
+            return  # what was opened at a modem that has died is closed
+        self._owe(channel, command=command)
+        if self._power.is_up:
+            self._send_pending(now)
+        else:
+            self._hold(now)
 
     def crash(self, now: Instant) -> None:
         """Fall dead: MODEM_POWER goes, and all that was known, but for the counters."""
         self._power.crash(now)
         self._uplink.reset()
         self._downlink.reset()
-        self._is_announced = False
+        self._owed.clear()
         self._look_again_at = None
 
     def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
@@ -209,19 +229,31 @@ class Modem:
 
     def _come_up(self, now: Instant) -> None:
         """The host has acked our power, and so has queued its buffers."""
-        if not self._is_announced:
-            self._is_announced = True
-            for channel in self.profile.channels:
-                self._downlink.queue_command(Command.OPEN, channel)
+        self._queue_owed()
         self._take_frames()
         self._send_pending(now)
 
     def _take_frames(self) -> None:
         for bearer, solicitor in self._uplink.drain_to(self._network):
             self._downlink.queue_packet(bearer, router_advertisement(bearer, solicitor))
+        opened = self._uplink.take_opened()
+        if self.profile.announce is Announce.WHEN_OPENED:
+            self._owe(*(channel for channel in opened if channel in self.profile.channels))
+
+    def _owe(self, *channels: int, command: Command = Command.OPEN) -> None:
+        """Have something to tell the host of these channels, in place of what it was to be told of them."""
+        kept = [(channel, owed) for channel, owed in self._owed if channel not in channels]
+        self._owed = kept + [(channel, command) for channel in channels]
+
+    def _queue_owed(self) -> None:
+        """Put what the host is to be told behind what waits already, as far as there is space."""
+        while self._owed and self._downlink.has_space:
+            channel, command = self._owed.pop(0)
+            self._downlink.queue_command(command, channel)
 
     def _send_pending(self, now: Instant) -> int:
         """Send what waits, as far as there are buffers; how many frames that were."""
+        self._queue_owed()
         sent = self._downlink.flush(self._uplink.host_open)
         if sent:
             self._power.sent(now)
@@ -231,7 +263,7 @@ class Modem:
 
     def _hold(self, now: Instant) -> None:
         """Keep the power for what has yet to be sent."""
-        self._power.hold(not self._is_announced or self._downlink.pending_count > 0, now)
+        self._power.hold(bool(self._owed) or self._downlink.pending_count > 0, now)
         self._watch(now)
 
     def _watch(self, now: Instant) -> None:

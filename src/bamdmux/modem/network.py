@@ -63,7 +63,7 @@ class Bearer:
 
     Args:
         mtu: the longest packet that it takes, in either direction, in bytes.
-        is_up: whether it is there from the start, for both versions of IP.
+        is_up_at_start: whether it is there from the start, for both versions of IP.
     """
 
     channel: int
@@ -80,6 +80,9 @@ class Bearer:
     prefix6_key: int = field(init=False, repr=False)
     limit4: int = field(init=False, default=0)  # the longest IPv4 packet that passes; 0: none, IPv4 is down
     limit6: int = field(init=False, default=0)
+    # Who resolves names, best first: what the network behind has, and tells.
+    name_servers4: tuple[IPv4Address, ...] = field(init=False, default=())
+    name_servers6: tuple[IPv6Address, ...] = field(init=False, default=())
 
     def __post_init__(self, is_up_at_start: bool) -> None:
         if is_up_at_start:
@@ -91,6 +94,11 @@ class Bearer:
         self.gateway6 = self.prefix6[1]
         self.address4_key = int(self.address4)
         self.prefix6_key = int(self.prefix6.network_address) >> 64
+
+    @property
+    def address6(self) -> IPv6Address:
+        """What the network suggests to a host that asks; any other address of the prefix is as good."""
+        return self.prefix6[2]
 
     @property
     def is_up(self) -> bool:

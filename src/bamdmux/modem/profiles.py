@@ -8,24 +8,40 @@ error in a profile should be found when it is loaded, not as a link that is odd.
 
 import tomllib
 from dataclasses import dataclass, replace
+from enum import Enum, unique
 from importlib import resources
 from typing import Any, Final
 
 from bamdmux.errors import UsageError
 from bamdmux.timing import MILLISECOND, Duration
 from bamdmux.wire.dmux import CHANNEL_COUNT, MAX_PACKET_BYTES
+from bamdmux.wire.qmi.values import QmiError
 
 DEFAULT_PROFILE: Final = "msm8916"
 MAX_DELAY_MS: Final = (
     10_000  # the host gives up after 2 s; a profile of a modem that is far too slow is legal
 )
 
-_KEYS: Final = ("description", "report", "channels", "mtu", "timing", "identity", "qmi")
+_KEYS: Final = (
+    *("description", "report", "channels", "announce", "mtu", "dual_stack"),
+    *("timing", "identity", "qmi"),
+)
 _TIMING_KEYS: Final = ("ack_delay", "rise_delay", "collapse_delay", "inactivity", "registration")
 _IDENTITY_KEYS: Final = ("manufacturer", "model", "revision", "hardware_revision", "imei")
-_QMI_KEYS: Final = ("bind_data_port", "bind_mux_data_port")
+_QMI_KEYS: Final = ("bind_data_port", "bind_mux_data_port", "data_format_without_endpoint")
+
+_QMI_ERRORS: Final = frozenset(QmiError)
 
 MIN_MTU: Final = 68  # RFC 791: what every IPv4 host takes; the least that a TUN accepts
+
+
+@unique
+class Announce(Enum):
+    """When a modem sends OPEN for a channel; the value is what stands in the file."""
+
+    AT_BOOT = "at boot"  # for all of them, as soon as it has power
+    WHEN_OPENED = "when opened"  # as its answer to the host's own OPEN
+    AFTER_OPEN_PORT = "after open port"  # once a client has opened the channel's port, by DPM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +61,18 @@ class Profile:
 
     Args:
         report: the public report that this profile stands for.
-        channels: what it announces, in this order.
+        channels: what it announces, in this order; see `announce`.
         ack_delay_ns: from a change of the host's vote to our ack.
         rise_delay_ns: from that ack, or from our own wish, until MODEM_POWER rises.
         collapse_delay_ns: from the end of the last reason to stay up until MODEM_POWER falls.
         inactivity_ns: how long after its last downlink frame the modem itself wants power.
         registration_ns: from the moment when nothing stands in its way until it is registered.
+        announce: when it announces them.
         mtu: the longest packet that its bearers take, in bytes.
+        dual_stack: whether the network lets a channel have both versions of IP.
         bind_data_port: the QMI error that WDS Bind Data Port is answered with; 0 where it works.
         bind_mux_data_port: likewise for WDS Bind Mux Data Port.
+        data_format_without_endpoint: likewise for WDA requests that name no endpoint.
     """
 
     name: str
@@ -65,10 +84,13 @@ class Profile:
     collapse_delay_ns: Duration
     inactivity_ns: Duration
     registration_ns: Duration
+    announce: Announce
     mtu: int
+    dual_stack: bool
     identity: Identity
     bind_data_port: int
     bind_mux_data_port: int
+    data_format_without_endpoint: int
 
 
 def profile_names() -> list[str]:
@@ -83,11 +105,16 @@ def load_profile(name: str = DEFAULT_PROFILE) -> Profile:
     Raises:
         UsageError: there is none of this name, or its file is wrong.
     """
+    return parse_profile(name, profile_text(name))
+
+
+def profile_text(name: str) -> str:
+    """The file of a profile, as it is; raises UsageError if there is none of this name."""
     names = profile_names()
     if name not in names:
         raise UsageError(f"profile {name!r} is unknown; there is {', '.join(names)}")
     file = resources.files("bamdmux.modem").joinpath("profiles", f"{name}.toml")
-    return parse_profile(name, file.read_text(encoding="utf-8"))
+    return file.read_text(encoding="utf-8")
 
 
 def parse_profile(name: str, text: str) -> Profile:
@@ -113,10 +140,13 @@ def parse_profile(name: str, text: str) -> Profile:
             collapse_delay_ns=_delay(timing, "collapse_delay"),
             inactivity_ns=_delay(timing, "inactivity"),
             registration_ns=_delay(timing, "registration"),
+            announce=_announce(table["announce"]),
             mtu=_mtu(table["mtu"]),
+            dual_stack=_typed(table, "dual_stack", bool, "true or false"),
             identity=_identity(table),
             bind_data_port=_qmi_error(qmi, "bind_data_port"),
             bind_mux_data_port=_qmi_error(qmi, "bind_mux_data_port"),
+            data_format_without_endpoint=_qmi_error(qmi, "data_format_without_endpoint"),
         )
     except (tomllib.TOMLDecodeError, UsageError) as error:
         raise UsageError(f"{name}.toml: {error}") from error
@@ -168,6 +198,13 @@ def _channels(value: object) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _announce(value: object) -> Announce:
+    for announce in Announce:
+        if value == announce.value:
+            return announce
+    raise UsageError(f"announce {value!r} is not one of {', '.join(each.value for each in Announce)}")
+
+
 def _mtu(value: object) -> int:
     if type(value) is not int or not MIN_MTU <= value <= MAX_PACKET_BYTES:
         raise UsageError(f"mtu {value!r} is not within {MIN_MTU} to {MAX_PACKET_BYTES}")
@@ -193,7 +230,7 @@ def check_digit(digits: str) -> str:
 
 def _qmi_error(qmi: dict[str, Any], key: str) -> int:
     value = qmi[key]
-    if type(value) is not int or not 0 <= value <= 0xFFFF:
+    if type(value) is not int or value not in _QMI_ERRORS:
         raise UsageError(f"qmi.{key} {value!r} is not a QMI error number, or 0 for none")
     return value
 

@@ -55,12 +55,14 @@ class Uplink:
         self._max_packet_bytes = pipe.layout.slot_bytes - HEADER_BYTES - WORD_BYTES
         self._logged: set[DropReason] = set()
         self.host_open = [False] * CHANNEL_COUNT
+        self._opened: set[int] = set()  # channels for which there was an OPEN lately
         self.frame_count = 0
         self.strays = Counters()  # what belongs to no bearer
 
     def reset(self) -> None:
         """Forget what the host has open: we have crashed."""
         self.host_open[:] = [False] * CHANNEL_COUNT
+        self._opened.clear()
         self._logged.clear()
 
     def drain_to(self, device: NetDevice) -> list[Solicitation]:
@@ -109,6 +111,12 @@ class Uplink:
             self._outbox.append(_RING_DOORBELL)
         return solicitations
 
+    def take_opened(self) -> list[int]:
+        """The channels for which OPENs have come since the last call, also of those that were open."""
+        opened = sorted(self._opened)
+        self._opened.clear()
+        return opened
+
     def _take_other(self, classified: int, size: int) -> None:
         """Handle what is no DATA in order: a command, or nothing that we know."""
         if size == 0:
@@ -124,6 +132,8 @@ class Uplink:
             self._drop(None, DropReason.UNSUPPORTED_COMMAND)  # for a modem to say, of its own power
             return
         channel, is_open = frame.channel, frame.command is Command.OPEN
+        if is_open:
+            self._opened.add(channel)
         if is_open != self.host_open[channel]:
             event = LogEvent.CHANNEL_OPENED if is_open else LogEvent.CHANNEL_CLOSED
             self.host_open[channel] = is_open

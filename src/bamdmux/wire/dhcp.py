@@ -105,7 +105,7 @@ def _message_of(packet: bytes) -> bytes | None:
     ):
         return None
     datagram = packet[header_bytes:length]
-    if len(datagram) < _UDP_HEADER.size + _MESSAGE.size:
+    if len(datagram) < _UDP_HEADER.size:
         return None
     source, destination, udp_length, _ = _UDP_HEADER.unpack_from(datagram)
     if (source, destination) != (SERVER_PORT, CLIENT_PORT):

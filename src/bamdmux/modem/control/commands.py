@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bamdmux.errors import UsageError
+from bamdmux.modem.control.cell import VISITED, Cell
 from bamdmux.modem.control.data_calls import CallEnd
 from bamdmux.modem.control.equipment import Equipment, Signal
-from bamdmux.modem.control.registration import VISITED, Cell
 from bamdmux.timing import Instant
 
 Arguments = Mapping[str, Any]
@@ -63,8 +63,10 @@ def do_with_bearer(equipment: Equipment, arguments: Arguments, now: Instant) -> 
             raise UsageError(f"the modem has no channel {channel}")
     if action == "drop":
         equipment.calls.end_all(CallEnd.DROPPED, channel=channel)
-    else:
+    elif equipment.registration.is_registered:
         equipment.calls.start_all(channel=channel)
+    else:
+        raise UsageError(f"the modem is not registered; it is {equipment.registration.state.value}")
     return {"calls": equipment.status()["calls"]}
 
 

@@ -17,6 +17,7 @@ class Context:
     Args:
         index: from 1.
         versions: of IP that it asks for: (4,), (6,) or both.
+        authentication: how user name and password may be shown to the network: bits, PAP 1 and CHAP 2.
     """
 
     index: int
@@ -25,6 +26,7 @@ class Context:
     versions: tuple[int, ...] = (4, 6)
     username: str = ""
     password: str = ""
+    authentication: int = 0
 
 
 class Contexts:
@@ -35,6 +37,11 @@ class Contexts:
 
     def all(self) -> list[Context]:
         return [self._contexts[index] for index in sorted(self._contexts)]
+
+    @property
+    def default(self) -> Context | None:
+        """The one that counts where none is named, and that the modem attaches with: the first there is."""
+        return self._contexts[min(self._contexts)] if self._contexts else None
 
     def find(self, index: int) -> Context | None:
         return self._contexts.get(index)

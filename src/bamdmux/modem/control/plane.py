@@ -10,7 +10,7 @@ shares its bearers with the `Modem`; neither knows the other. It outlives a link
 from collections.abc import Mapping
 from typing import Any
 
-from bamdmux.actions import Action, HangUpPort, PortKind, RestartModem
+from bamdmux.actions import Action, AnnounceChannel, HangUpPort, PortKind, RestartModem, WithdrawChannel
 from bamdmux.modem.control.at import AtEndpoint
 from bamdmux.modem.control.commands import COMMANDS
 from bamdmux.modem.control.equipment import Equipment
@@ -18,7 +18,7 @@ from bamdmux.modem.control.qmi import QmiEndpoint
 from bamdmux.modem.control.sim import Sim
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
-from bamdmux.timing import Instant
+from bamdmux.timing import Instant, earliest
 
 
 class ControlPlane:
@@ -47,6 +47,7 @@ class ControlPlane:
             PortKind.AT: self._at,
         }
         self._ports: dict[int, PortKind] = {}
+        self._announced: set[int] = set()  # channels that the modem was asked to announce
         self._is_booted = False
 
     def boot(self, now: Instant) -> None:
@@ -60,6 +61,7 @@ class ControlPlane:
         for port in self._ports:
             self._outbox.append(HangUpPort(port))
         self._ports.clear()
+        self._announced.clear()
         for endpoint in self._endpoints.values():
             endpoint.reset()
         self.equipment.crash(now)
@@ -99,10 +101,11 @@ class ControlPlane:
 
     @property
     def deadline(self) -> Instant | None:
-        return self.equipment.deadline
+        return earliest(self.equipment.deadline, self._qmi.deadline)
 
     def handle_timeout(self, now: Instant) -> None:
         self.equipment.handle_timeout(now)
+        self._qmi.handle_timeout(now)
         self.settle(now)
 
     def settle(self, now: Instant) -> None:
@@ -113,6 +116,13 @@ class ControlPlane:
         if self.equipment.wants_restart:
             self.equipment.wants_restart = False
             self._outbox.append(RestartModem())
+        self._keep_announced(self.equipment.open_ports)
+
+    def _keep_announced(self, channels: set[int]) -> None:
+        """Let the modem announce the channels whose data ports are open, and withdraw the others."""
+        self._outbox += (AnnounceChannel(channel) for channel in sorted(channels - self._announced))
+        self._outbox += (WithdrawChannel(channel) for channel in sorted(self._announced - channels))
+        self._announced = set(channels)
 
     def take_actions(self) -> list[Action]:
         actions = self._outbox[:]

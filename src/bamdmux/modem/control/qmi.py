@@ -8,14 +8,28 @@ an unknown message (71), an id that was not allocated (7), TLVs that are cut (1)
 type (48). What is no request at all is counted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from bamdmux.actions import Action, SendToPort
 from bamdmux.errors import InvalidTlv, MalformedMessage
 from bamdmux.modem.control.equipment import Change, Equipment
-from bamdmux.modem.control.services import Client, ClientTable, Failure, Handler, Indicator, Request, ctl, dms
-from bamdmux.timing import Instant
+from bamdmux.modem.control.services import (
+    Client,
+    ClientTable,
+    Failure,
+    Handler,
+    Indicator,
+    Request,
+    ctl,
+    dms,
+    dpm,
+    nas,
+    uim,
+    wda,
+    wds,
+)
+from bamdmux.timing import Instant, earliest
 from bamdmux.wire.qmi.messages import definition, encode_error, find_request
 from bamdmux.wire.qmi.values import QmiError
 from bamdmux.wire.qmux import (
@@ -33,10 +47,20 @@ from bamdmux.wire.qmux import (
 HANDLERS: Final[Mapping[Service, Mapping[str, Handler]]] = {
     Service.CTL: ctl.HANDLERS,
     Service.DMS: dms.HANDLERS,
+    Service.WDS: wds.HANDLERS,
+    Service.NAS: nas.HANDLERS,
+    Service.UIM: uim.HANDLERS,
+    Service.WDA: wda.HANDLERS,
+    Service.DPM: dpm.HANDLERS,
 }
 INDICATIONS: Final[Mapping[Service, tuple[Indicator, ...]]] = {
     Service.CTL: ctl.INDICATIONS,
     Service.DMS: dms.INDICATIONS,
+    Service.WDS: wds.INDICATIONS,
+    Service.NAS: nas.INDICATIONS,
+    Service.UIM: uim.INDICATIONS,
+    Service.WDA: wda.INDICATIONS,
+    Service.DPM: dpm.INDICATIONS,
 }
 CTL_CLIENT_ID: Final = 0
 
@@ -97,12 +121,12 @@ class QmiEndpoint:
         client = self._find_client(message, port)
         if client is None:
             return encode_error(QmiError.INVALID_CLIENT_ID), True
+        handler = HANDLERS[known.service][known.name]
         try:
             values = known.decode_request(message.tlvs)
+            answer = handler(Request(client, values, self._equipment, self.clients, now))
         except InvalidTlv as error:
             return encode_error(QmiError(error.reason)), True
-        handler = HANDLERS[known.service][known.name]
-        answer = handler(Request(client, values, self._equipment, self.clients, now))
         if isinstance(answer, Failure):
             return known.encode_response(answer.values, answer.error), True
         return known.encode_response(answer), False
@@ -123,11 +147,27 @@ class QmiEndpoint:
     def indicate(self, changes: Iterable[Change]) -> None:
         """Tell each client what it has asked to be told of."""
         for change in changes:
-            for client in self.clients:
+            for client in self._reachable_clients():
                 for indicator in INDICATIONS[client.service]:
                     indication = indicator(change, client, self._equipment)
-                    if indication is not None and client.port in self._reframers:
+                    if indication is not None:
                         self._indicate(client, *indication)
+
+    def _reachable_clients(self) -> Iterator[Client]:
+        """Those whose port is open; the others are told nothing, and know that of nothing."""
+        return (client for client in self.clients if client.port in self._reframers)
+
+    @property
+    def deadline(self) -> Instant | None:
+        """When the next report is due that comes by the clock."""
+        return earliest(*(client.next_report_at for client in self.clients))
+
+    def handle_timeout(self, now: Instant) -> None:
+        for client in self.clients:
+            if client.next_report_at is not None and now >= client.next_report_at:
+                report = wds.report_traffic(client, self._equipment, now)
+                if report is not None and client.port in self._reframers:
+                    self._indicate(client, *report)
 
     def _indicate(self, client: Client, name: str, values: Mapping[str, object]) -> None:
         message = definition(client.service, name)

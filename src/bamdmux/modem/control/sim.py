@@ -1,4 +1,4 @@
-"""The SIM: files, and a PIN in front of them.
+"""The SIM in its slot, and the PINs in front of it.
 
     READY <-- verify_pin -- PIN_REQUIRED -- three wrong ones --> PUK_REQUIRED -- ten wrong ones --> BLOCKED
       ^                                                               |
@@ -6,28 +6,31 @@
 
 Each code is tried against a counter that a right one refills; a code that is refused costs a try only if it
 was compared. Taking the card out and putting it in, like a new start of the modem, asks for the PIN again.
+PIN2 has the same rules and counters of its own, is always switched on, and stands in front of nothing here.
 
-Sources: 3GPP TS 31.101 sections 9.4, 9.5 and 11.1.9 to 11.1.13 (PINs), TS 31.102 section 4.2 (files).
+Sources: 3GPP TS 31.101 sections 9.4, 9.5 and 11.1.9 to 11.1.13 (PINs).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
+
+from bamdmux.modem.control.card import (
+    MF,
+    CardAnswer,
+    Path,
+    RecordFile,
+    SimCard,
+    StatusWord,
+    TransparentFile,
+    files_of,
+)
 
 PIN_RETRIES: Final = 3
 PUK_RETRIES: Final = 10
 MIN_PIN_DIGITS: Final = 4
 MAX_PIN_DIGITS: Final = 8
 PUK_DIGITS: Final = 8
-
-# Elementary files by their identifiers: TS 31.102 section 4.2, ICCID of TS 31.101 section 13.2.
-EF_ICCID: Final = 0x2FE2
-EF_IMSI: Final = 0x6F07
-EF_GID1: Final = 0x6F3E
-EF_GID2: Final = 0x6F3F
-EF_SPN: Final = 0x6F46
-EF_AD: Final = 0x6FAD
-EF_MSISDN: Final = 0x6F40
 
 
 @unique
@@ -52,68 +55,144 @@ class CodeResult(Enum):
     MALFORMED = "malformed"  # not as many digits as such a code has; not compared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimCard:
-    """What is printed on a card, so to speak. The default is one of the test network, PLMN 001 01.
-
-    Args:
-        imsi: 15 digits; the first three are the country's.
-        iccid: 19 or 20 digits.
-        mnc_digits: how many digits of the IMSI are the network's.
-        service_provider: the name that phones show.
-    """
-
-    imsi: str = "001010123456789"
-    iccid: str = "8900101123456789012"
-    mnc_digits: int = 2
-    msisdn: str = "+15550100123"
-    service_provider: str = "bamdmux"
-    pin: str = "1234"
-    puk: str = "12345678"
-
-    @property
-    def mcc(self) -> str:
-        return self.imsi[:3]
-
-    @property
-    def mnc(self) -> str:
-        return self.imsi[3 : 3 + self.mnc_digits]
+@unique
+class PinName(Enum):
+    PIN1 = "PIN1"  # in front of the card, when it is switched on
+    PIN2 = "PIN2"
 
 
 @dataclass(slots=True)
-class Sim:
-    """The slot, the card in it, and what its PIN stands at.
+class Pin:
+    """One PIN: the code, the PUK that sets a new one, and how many tries both have left.
 
-    `pin_is_enabled` is the card's own setting and survives everything; `pin_is_verified` lasts until the card
-    loses power.
+    `is_enabled` is the card's own setting and survives everything; `is_verified` lasts until the card loses
+    power.
     """
 
-    card: SimCard = field(default_factory=SimCard)
-    is_present: bool = True
-    pin_is_enabled: bool = False
-    pin_is_verified: bool = False
-    pin_retries: int = PIN_RETRIES
+    code: str
+    puk: str
+    is_enabled: bool
+    is_verified: bool = False
+    retries: int = PIN_RETRIES
     puk_retries: int = PUK_RETRIES
-    _pin: str = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self._pin = self.card.pin
+    @property
+    def is_dead(self) -> bool:
+        """Neither PIN nor PUK has a try left."""
+        return not self.puk_retries
+
+    @property
+    def is_blocked(self) -> bool:
+        """Only the PUK helps, if anything does."""
+        return not self.retries or self.is_dead
+
+    def verify(self, code: str) -> CodeResult:
+        """Try a PIN; it may be tried when it was verified already, as on a real card."""
+        if not self.is_enabled:
+            return CodeResult.NOT_WANTED
+        result = self._try(code)
+        if result is CodeResult.ACCEPTED:
+            self.is_verified = True
+        return result
+
+    def set_enabled(self, code: str, is_enabled: bool) -> CodeResult:
+        """Switch the PIN on or off. Who can do that has shown the PIN."""
+        if is_enabled == self.is_enabled:
+            return CodeResult.NOT_WANTED
+        result = self._try(code)
+        if result is CodeResult.ACCEPTED:
+            self.is_enabled = is_enabled
+            self.is_verified = is_enabled
+        return result
+
+    def change(self, old_code: str, new_code: str) -> CodeResult:
+        """Only a PIN that is switched on can be changed."""
+        if not self.is_enabled:
+            return CodeResult.NOT_WANTED
+        if not _is_pin(new_code):
+            return CodeResult.MALFORMED
+        result = self._try(old_code)
+        if result is CodeResult.ACCEPTED:
+            self.code = new_code
+            self.is_verified = True
+        return result
+
+    def unblock(self, puk: str, new_code: str) -> CodeResult:
+        """Set a new PIN by the PUK; it is verified then."""
+        if self.is_dead:
+            return CodeResult.BLOCKED
+        if not _is_pin(new_code) or len(puk) != PUK_DIGITS or not _is_digits(puk):
+            return CodeResult.MALFORMED
+        if puk != self.puk:
+            self.puk_retries -= 1
+            return CodeResult.BLOCKED if self.is_dead else CodeResult.WRONG
+        self.puk_retries, self.retries = PUK_RETRIES, PIN_RETRIES
+        self.code = new_code
+        self.is_verified = True
+        return CodeResult.ACCEPTED
+
+    def _try(self, code: str) -> CodeResult:
+        if self.is_blocked:
+            return CodeResult.BLOCKED
+        if not _is_pin(code):
+            return CodeResult.MALFORMED
+        if code != self.code:
+            self.retries -= 1
+            if self.retries:
+                return CodeResult.WRONG
+            self.is_verified = False
+            return CodeResult.BLOCKED
+        self.retries = PIN_RETRIES
+        return CodeResult.ACCEPTED
+
+
+class Sim:
+    """The slot, the card in it, and what its PINs stand at.
+
+    Args:
+        card: one of the test network by default.
+        pin_is_enabled: whether the card asks for PIN1.
+    """
+
+    def __init__(
+        self, card: SimCard | None = None, *, is_present: bool = True, pin_is_enabled: bool = False
+    ) -> None:
+        self.card = card or SimCard()
+        self.is_present = is_present
+        self.pins = {
+            PinName.PIN1: Pin(self.card.pin, self.card.puk, is_enabled=pin_is_enabled),
+            PinName.PIN2: Pin(self.card.pin2, self.card.puk2, is_enabled=True),
+        }
+        self._files = files_of(self.card)
 
     @property
     def state(self) -> SimState:
+        pin = self.pins[PinName.PIN1]
         if not self.is_present:
             return SimState.ABSENT
-        if not self.puk_retries:
+        if pin.is_dead:
             return SimState.BLOCKED
-        if not self.pin_retries:
+        if pin.is_blocked:
             return SimState.PUK_REQUIRED
-        if self.pin_is_enabled and not self.pin_is_verified:
+        if pin.is_enabled and not pin.is_verified:
             return SimState.PIN_REQUIRED
         return SimState.READY
 
     @property
     def is_ready(self) -> bool:
         return self.state is SimState.READY
+
+    @property
+    def pin_is_enabled(self) -> bool:
+        return self.pins[PinName.PIN1].is_enabled
+
+    @property
+    def pin_retries(self) -> int:
+        return self.pins[PinName.PIN1].retries
+
+    @property
+    def puk_retries(self) -> int:
+        return self.pins[PinName.PIN1].puk_retries
 
     # What happens to the card
 
@@ -125,115 +204,62 @@ class Sim:
         self.is_present = True
 
     def lose_power(self) -> None:
-        """The modem has restarted, or the card was out: the PIN is asked for again."""
-        self.pin_is_verified = False
+        """The modem has restarted, or the card was out: the PINs are asked for again."""
+        for pin in self.pins.values():
+            pin.is_verified = False
 
     def lock(self) -> None:
         """As if the owner had switched the PIN on and the card had been without power since."""
-        self.pin_is_enabled = True
-        self.pin_is_verified = False
+        self.pins[PinName.PIN1].is_enabled = True
+        self.lose_power()
 
     # Codes
 
-    def verify_pin(self, pin: str) -> CodeResult:
-        """Try a PIN; it may be tried when it was verified already, as on a real card."""
-        if not self.pin_is_enabled:
-            return CodeResult.NOT_WANTED
-        result = self._try_pin(pin)
-        if result is CodeResult.ACCEPTED:
-            self.pin_is_verified = True
-        return result
+    def verify_pin(self, code: str, name: PinName = PinName.PIN1) -> CodeResult:
+        return self.pins[name].verify(code) if self.is_present else CodeResult.NOT_WANTED
 
-    def set_pin_enabled(self, pin: str, is_enabled: bool) -> CodeResult:
-        """Switch the PIN on or off. Who can do that has shown the PIN."""
-        if is_enabled == self.pin_is_enabled:
+    def set_pin_enabled(self, code: str, is_enabled: bool) -> CodeResult:
+        """Switch PIN1 on or off."""
+        if not self.is_present:
             return CodeResult.NOT_WANTED
-        result = self._try_pin(pin)
-        if result is CodeResult.ACCEPTED:
-            self.pin_is_enabled = is_enabled
-            self.pin_is_verified = is_enabled
-        return result
+        return self.pins[PinName.PIN1].set_enabled(code, is_enabled)
 
-    def change_pin(self, old_pin: str, new_pin: str) -> CodeResult:
-        """Only a PIN that is switched on can be changed."""
-        if not self.pin_is_enabled:
-            return CodeResult.NOT_WANTED
-        if not _is_pin(new_pin):
-            return CodeResult.MALFORMED
-        result = self._try_pin(old_pin)
-        if result is CodeResult.ACCEPTED:
-            self._pin = new_pin
-            self.pin_is_verified = True
-        return result
+    def change_pin(self, old_code: str, new_code: str, name: PinName = PinName.PIN1) -> CodeResult:
+        return self.pins[name].change(old_code, new_code) if self.is_present else CodeResult.NOT_WANTED
 
-    def unblock_pin(self, puk: str, new_pin: str) -> CodeResult:
-        """Set a new PIN by the PUK; it is verified then."""
-        if self.state in (SimState.ABSENT, SimState.BLOCKED):
-            return CodeResult.NOT_WANTED if self.state is SimState.ABSENT else CodeResult.BLOCKED
-        if not _is_pin(new_pin) or len(puk) != PUK_DIGITS or not _is_digits(puk):
-            return CodeResult.MALFORMED
-        if puk != self.card.puk:
-            self.puk_retries -= 1
-            return CodeResult.WRONG if self.puk_retries else CodeResult.BLOCKED
-        self.puk_retries, self.pin_retries = PUK_RETRIES, PIN_RETRIES
-        self._pin = new_pin
-        self.pin_is_verified = True
-        return CodeResult.ACCEPTED
-
-    def _try_pin(self, pin: str) -> CodeResult:
-        if self.state is SimState.ABSENT:
-            return CodeResult.NOT_WANTED
-        if not self.pin_retries:
-            return CodeResult.BLOCKED
-        if not _is_pin(pin):
-            return CodeResult.MALFORMED
-        if pin != self._pin:
-            self.pin_retries -= 1
-            if self.pin_retries:
-                return CodeResult.WRONG
-            self.pin_is_verified = False
-            return CodeResult.BLOCKED
-        self.pin_retries = PIN_RETRIES
-        return CodeResult.ACCEPTED
+    def unblock_pin(self, puk: str, new_code: str, name: PinName = PinName.PIN1) -> CodeResult:
+        return self.pins[name].unblock(puk, new_code) if self.is_present else CodeResult.NOT_WANTED
 
     # Files
 
-    def read_file(self, identifier: int) -> bytes | None:
-        """The content of a transparent file; None if there is no card, or no such file on it.
+    def read_transparent(self, path: Path, offset: int = 0, length: int = 0) -> CardAnswer:
+        """Read in a file without records; `length` 0 is all of it."""
+        file = self._select(path)
+        if isinstance(file, StatusWord):
+            return CardAnswer(file)
+        if not isinstance(file, TransparentFile):
+            return CardAnswer(StatusWord.WRONG_STRUCTURE)
+        return file.read(offset, length)
 
-        All but the ICCID lie behind the PIN: see `is_behind_pin`.
-        """
-        if not self.is_present:
-            return None
-        card = self.card
-        match identifier:
-            case _ if identifier == EF_ICCID:
-                return encode_bcd(card.iccid.ljust(20, "F"))
-            case _ if identifier == EF_IMSI:
-                # The first digit shares its byte with the parity of their number: TS 31.102 section 4.2.2.
-                digits = f"{9 if len(card.imsi) % 2 else 1}{card.imsi}"
-                content = encode_bcd(digits.ljust(16, "F"))
-                return bytes((len(digits) + 1 >> 1,)) + content
-            case _ if identifier in (EF_GID1, EF_GID2):
-                return bytes((0xFF,))  # no group
-            case _ if identifier == EF_SPN:
-                return b"\x00" + card.service_provider.encode("ascii", "replace")[:16].ljust(16, b"\xff")
-            case _ if identifier == EF_AD:
-                return bytes((0, 0, 0, card.mnc_digits))
-        return None
+    def read_record(self, path: Path, number: int, length: int = 0) -> CardAnswer:
+        """Read one record, by its number from 1; `length` 0 is that of the file's records."""
+        file = self._select(path)
+        if isinstance(file, StatusWord):
+            return CardAnswer(file)
+        if not isinstance(file, RecordFile):
+            return CardAnswer(StatusWord.WRONG_STRUCTURE)
+        return file.read(number, length)
 
-    @staticmethod
-    def is_behind_pin(identifier: int) -> bool:
-        return identifier != EF_ICCID
+    def _select(self, path: Path) -> TransparentFile | RecordFile | StatusWord:
+        """The file, or why the card does not give it; a path may begin below the MF."""
+        file = self._files.get(path) or self._files.get((MF, *path))
+        if file is None or not self.is_present:
+            return StatusWord.FILE_NOT_FOUND
+        return file if file.is_free or self.is_ready else StatusWord.SECURITY_NOT_SATISFIED
 
 
-def encode_bcd(digits: str) -> bytes:
-    """Two digits a byte, the first one in the lower half: TS 31.101 section 13.2."""
-    return bytes.fromhex("".join(digits[index + 1] + digits[index] for index in range(0, len(digits), 2)))
-
-
-def _is_pin(pin: str) -> bool:
-    return MIN_PIN_DIGITS <= len(pin) <= MAX_PIN_DIGITS and _is_digits(pin)
+def _is_pin(code: str) -> bool:
+    return MIN_PIN_DIGITS <= len(code) <= MAX_PIN_DIGITS and _is_digits(code)
 
 
 def _is_digits(code: str) -> bool:

@@ -2,8 +2,10 @@
 
 A module has two tables of itself:
 
-    HANDLERS     message name -> handler(request) -> the values of the response, or a Failure
+    HANDLERS     message name -> handler(request) -> the values of the response, or a Failure, or InvalidTlv
     INDICATIONS  handlers of a change: (change, client, equipment) -> (message name, values) | None
+
+WDS besides has a report that comes by the clock: `Client.next_report_at` says when.
 
 A handler finds its request checked: TLVs decoded, those that must be there are there. It changes the model
 and reads it; what it answers is never kept anywhere else.
@@ -30,16 +32,20 @@ class Client:
     Args:
         port: over which it was last heard; what it has asked to be told goes there.
         reports: names of the reports that it has switched on, with their settings.
+        told: what it was told last, by report: for those that are made of changes that are large enough.
         channel: WDS: the channel that its calls are for.
         version: WDS: of IP, likewise.
+        next_report_at: WDS: when it is to be told what its call has carried.
     """
 
     service: Service
     id: int
     port: int
     reports: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
     channel: int = 0
     version: int = 4
+    next_report_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from bamdmux.modem.control.equipment import Change, Changed, Equipment, Mode
+from bamdmux.modem.control.preferences import SUPPORTED_LTE_BANDS
 from bamdmux.modem.control.services import (
     NOTHING,
     Answer,
@@ -13,10 +14,11 @@ from bamdmux.modem.control.services import (
     Indicator,
     Request,
 )
-from bamdmux.modem.control.sim import Sim, SimState
+from bamdmux.modem.control.services.bands import BANDS, lte_band_bits
+from bamdmux.modem.control.services.pins import pin_state
+from bamdmux.modem.control.sim import Pin, PinName, Sim
 from bamdmux.wire.qmi.values import (
     DataServiceCapability,
-    DevicePinState,
     DeviceRadioInterface,
     QmiError,
     SimCapability,
@@ -25,10 +27,6 @@ from bamdmux.wire.qmi.values import (
 
 MAX_UPLINK_RATE: Final = 50_000_000  # bits per second: LTE category 4
 MAX_DOWNLINK_RATE: Final = 150_000_000
-
-# Bands as bits: GSM 900 and 1800, WCDMA I and VIII; LTE 1, 3, 7, 8, 20. (DMS Get Band Capabilities)
-BANDS: Final = 1 << 7 | 1 << 8 | 1 << 21 | 1 << 22 | 1 << 49
-LTE_BANDS: Final = 1 << 0 | 1 << 2 | 1 << 6 | 1 << 7 | 1 << 19
 
 
 def set_event_report(request: Request) -> Answer:
@@ -77,7 +75,7 @@ def get_msisdn(request: Request) -> Answer:
 
 
 def get_band_capabilities(request: Request) -> Answer:
-    return {"band_capability": BANDS, "lte_band_capability": LTE_BANDS}
+    return {"band_capability": BANDS, "lte_band_capability": lte_band_bits(SUPPORTED_LTE_BANDS)}
 
 
 def get_operating_mode(request: Request) -> Answer:
@@ -98,26 +96,18 @@ def uim_get_pin_status(request: Request) -> Answer:
     sim = request.equipment.sim
     if not sim.is_present:
         return Failure(QmiError.UIM_UNINITIALIZED)
-    return {"pin1_status": _pin_status(sim)}
-
-
-def _pin_status(sim: Sim) -> dict[str, int]:
     return {
-        "current_status": _pin_state(sim),
-        "verify_retries_left": sim.pin_retries,
-        "unblock_retries_left": sim.puk_retries,
+        "pin1_status": _pin_status(sim.pins[PinName.PIN1]),
+        "pin2_status": _pin_status(sim.pins[PinName.PIN2]),
     }
 
 
-def _pin_state(sim: Sim) -> DevicePinState:
-    match sim.state:
-        case SimState.BLOCKED:
-            return DevicePinState.PERMANENTLY_BLOCKED
-        case SimState.PUK_REQUIRED:
-            return DevicePinState.BLOCKED
-        case SimState.PIN_REQUIRED:
-            return DevicePinState.ENABLED_NOT_VERIFIED
-    return DevicePinState.ENABLED_VERIFIED if sim.pin_is_enabled else DevicePinState.DISABLED
+def _pin_status(pin: Pin) -> dict[str, int]:
+    return {
+        "current_status": pin_state(pin),
+        "verify_retries_left": pin.retries,
+        "unblock_retries_left": pin.puk_retries,
+    }
 
 
 def indicate_mode(change: Change, client: Client, equipment: Equipment) -> Indication | None:
@@ -134,7 +124,8 @@ def indicate_sim(change: Change, client: Client, equipment: Equipment) -> Indica
     if client.reports.get("uim_state_reporting"):
         values["uim_state"] = _uim_state(sim)
     if client.reports.get("pin_state_reporting") and sim.is_present:
-        values["pin1_status"] = _pin_status(sim)
+        values["pin1_status"] = _pin_status(sim.pins[PinName.PIN1])
+        values["pin2_status"] = _pin_status(sim.pins[PinName.PIN2])
     return ("set_event_report", values) if values else None
 
 
