@@ -94,7 +94,7 @@ def test_status_tells_of_both_sides(identity: str) -> None:
     with Link(identity) as link:
         link.shell("ping -c 3 -i 0.01 -I wwan2 10.64.2.1")
         said = json.loads(link.shell(f"{link.python} -m bamdmux ctl $BAMDMUX_CTL status --json"))
-        assert said.keys() == {"version", "pid", "uptime_ms", "host", "modem", "network"}
+        assert said.keys() == {"version", "pid", "uptime_ms", "host", "modem", "network", "faults"}
         assert said["pid"] == link.process.pid
         assert said["network"]["kind"] == "internal"
         assert status_field(said["network"]["pid"], "Name") == "bamdmux-http"

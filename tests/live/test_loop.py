@@ -4,6 +4,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -173,3 +174,65 @@ def test_descriptors_come_before_what_is_to_be_done_soon(
     theirs.send(b"x")
     wait(loop)
     assert calls == ["news", "soon"]
+
+
+# News
+
+
+def test_news_come_once(loop: Loop, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    calls: list[Instant] = []
+    loop.watch_news(ours.fileno(), calls.append)
+    theirs.send(b"x")
+    wait(loop)
+    wait(loop, 0)
+    assert len(calls) == 1
+    theirs.send(b"y")
+    wait(loop)
+    assert len(calls) == 2
+
+
+def test_an_end_is_news_once_and_keeps_nobody_awake(
+    loop: Loop, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = ends
+    calls: list[Instant] = []
+    loop.watch_news(ours.fileno(), calls.append)
+    theirs.close()
+    wait(loop)
+    for _ in range(3):
+        wait(loop, 0)
+    assert len(calls) == 1
+
+
+def test_space_is_news_only_while_it_is_wanted(loop: Loop, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    ours.setblocking(False)
+    calls: list[Instant] = []
+    loop.watch_news(ours.fileno(), calls.append)
+    wait(loop, 0)
+    assert calls == []
+    loop.watch_news(ours.fileno(), calls.append, writable=True)
+    wait(loop)
+    assert len(calls) == 1
+    with suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(4096))
+    wait(loop, 0)
+    while theirs.recv(1 << 20, socket.MSG_DONTWAIT):
+        wait(loop, 0)
+        if len(calls) > 1:
+            break
+    assert len(calls) > 1
+    loop.watch_news(ours.fileno(), calls.append)
+    before = len(calls)
+    wait(loop, 0)
+    assert len(calls) == before
+
+
+def test_news_can_be_forgotten(loop: Loop, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    loop.watch_news(ours.fileno(), lambda now: pytest.fail("called"), writable=True)
+    loop.forget(ours.fileno())
+    theirs.send(b"x")
+    wait(loop, 0)

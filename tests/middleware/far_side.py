@@ -47,13 +47,14 @@ class Agenda:
 class Rig:
     """A fault with its strikes, and both far sides inside of its wraps."""
 
-    def __init__(self, name: str, rate: float = ALWAYS) -> None:
+    def __init__(self, name: str, rate: float = ALWAYS, edge_count: int = 0) -> None:
         self.agenda = Agenda()
         self.restarts: list[tuple[str, Duration]] = []
         self.middleware = Middleware(
             later=self.agenda.later,
             restart_modem=lambda duration: self.restarts.append(("modem", duration)),
             restart_host=lambda duration: self.restarts.append(("host", duration)),
+            edge_count=lambda line: edge_count,
         )
         self.middleware.install(FAULTS[name], random.Random(1), rate)
         self.at_modem, self.at_host = Listener(), Listener()

@@ -1,6 +1,7 @@
 """Frames under each fault: what the host's end of RX reads, what the modem's end of TX reads."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -296,3 +297,91 @@ def test_a_starved_pipe_that_is_reset_holds_nothing_back() -> None:
     assert link.modem_rx.available() == 0
     link.host_rx.submit(0, 2048)
     assert link.host_rx.publish() == 1
+
+
+# On a link that runs
+
+
+def test_the_answer_to_an_injected_frame_is_no_occasion_for_the_next() -> None:
+    link = link_under("duplicate-open")
+    assert len(link.send(command(Command.OPEN))) == 2
+    assert link.send() == []
+
+
+def test_a_closed_channel_stays_open_while_the_modem_says_nothing() -> None:
+    link = link_under("close-while-open")
+    assert link.send() == []
+
+
+def test_channels_that_were_announced_before_the_wrap_are_known() -> None:
+    middleware = Middleware(
+        later=lambda *_: None, restart_modem=lambda _: None, restart_host=lambda _: None, announced=(3,)
+    )
+    middleware.install(FAULTS["duplicate-open"], random.Random(1), 1.0)
+    layout = LinkLayout(slot_count=8)
+    memory = layout.allocate()
+    host, modem = PipeOwner(memory, layout.rx), PipePeer(memory, layout.rx)
+    link = Link(middleware, host, host, modem, wrapped(modem, middleware.modem_rx))
+    host.open()
+    for slot in range(8):
+        host.submit(slot, 2048)
+    host.publish()
+    assert [decode_frame(frame) for frame in link.send(data(1))[1:]] == [Frame(Command.OPEN, 3)]
+
+
+def test_where_it_was_the_only_channel_the_modem_is_nudged_until_it_is_open_again() -> None:
+    agenda: list[Callable[[int], None]] = []
+    middleware = Middleware(
+        later=lambda delay, event: agenda.append(event),
+        restart_modem=lambda _: None,
+        restart_host=lambda _: None,
+        nudge_modem=lambda now: received.extend(link.send()),
+    )
+    received: list[bytes] = []
+    middleware.install(FAULTS["close-while-open"], random.Random(1), 1.0)
+    layout = LinkLayout(slot_count=8)
+    memory = layout.allocate()
+    host, modem = PipeOwner(memory, layout.rx), PipePeer(memory, layout.rx)
+    link = Link(middleware, host, host, modem, wrapped(modem, middleware.modem_rx))
+    host.open()
+    for slot in range(8):
+        host.submit(slot, 2048)
+    host.publish()
+    assert decode_frame(link.send(data(1))[1]).command is Command.CLOSE
+    while agenda:
+        agenda.pop()(0)
+    assert [decode_frame(frame).command for frame in received] == [Command.OPEN]
+
+
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [("late-frame", 9), ("reordered-frame", 9), ("close-while-open", 9), ("duplicate-frame", 0)],
+)
+def test_a_wrap_can_be_taken_off_when_it_holds_nothing(name: str, batches: int) -> None:
+    link = link_under(name)
+    assert link.modem_rx.is_at_rest
+    link.send(data(1))
+    assert link.modem_rx.is_at_rest is not bool(batches)
+    link.middleware.stop()
+    for _ in range(batches):
+        link.send()
+    assert link.modem_rx.is_at_rest
+
+
+def test_a_starved_pipe_is_at_rest_when_all_buffers_are_shown() -> None:
+    link = link_under("no-rx-buffers")
+    link.send(data(1))
+    assert not link.host_rx.is_at_rest
+    link.middleware.stop()
+    link.receive()
+    assert link.host_rx.is_at_rest
+
+
+def test_what_could_not_be_injected_is_no_strike() -> None:
+    link = link_under("data-before-open", slot_count=64)
+    link.send(*(command(Command.OPEN, channel) for channel in range(8)))
+    (strikes,) = link.middleware.strikes.values()
+    assert strikes.count
+    struck = strikes.count
+    link.send(data(1))  # no channel is left that is not open
+    assert strikes.count == struck

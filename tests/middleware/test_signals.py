@@ -203,3 +203,29 @@ def test_somebody_dies_at_each_step_and_at_no_other(who: str) -> None:
             assert len(rig.at_host.heard) + len(rig.at_modem.heard) == 1
             rig.agenda.run()
             assert [victim for victim, _ in rig.restarts] == ([who] if other == name else [])
+
+
+# On a link that runs
+
+
+@pytest.mark.parametrize("name", ["spurious-modem-power", "power-falls-while-voted", "hidden-power-cycle"])
+def test_a_count_goes_on_from_where_the_line_was(name: str) -> None:
+    rig = Rig(name, edge_count=41)
+    rig.to_host.doorbell_rang(Pipe.TX, 0)
+    rig.agenda.run()
+    counts = [count for _, what, count in rig.at_host.heard if what is Line.MODEM_POWER]
+    assert counts
+    assert min(counts) >= 41
+
+
+def test_an_early_ack_is_the_next_one() -> None:
+    rig = Rig("early-modem-ack", edge_count=41)
+    rig.to_modem.line_changed(Line.HOST_VOTE, 7, 0)
+    assert rig.at_host.heard == [(0, Line.MODEM_ACK, 42)]
+
+
+def test_a_power_that_was_made_to_fall_leaves_a_wrap_that_stays() -> None:
+    rig = Rig("hidden-power-cycle")
+    assert rig.to_host.is_at_rest
+    rig.to_host.doorbell_rang(Pipe.TX, 0)
+    assert not rig.to_host.is_at_rest

@@ -1,14 +1,16 @@
 """``bamdmux ctl``: ask a running link."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bamdmux.errors import MachineError
+from bamdmux.errors import MachineError, UsageError
 from bamdmux.live.control import request
+from bamdmux.middleware.catalog import parse_fault
+from bamdmux.modem.control.commands import MAX_RSRP, MIN_RSRP
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +40,150 @@ def status(socket: Path, as_json: bool) -> None:
     click.echo(text, nl=False)
 
 
+@command.group("fault")
+def fault() -> None:
+    """Faults of the running link: what is set, set one, clear one or all."""
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@fault.command("list")
+@_as_json
+@click.pass_obj
+def fault_list(socket: Path, as_json: bool) -> None:
+    """What is set, and how often it has struck. `bamdmux run --fault list` shows all that there are."""
+    _ask_fault(socket, as_json, action="list")
+
+
+@fault.command("set")
+@click.argument("name", metavar="NAME[=RATE]")
+@_as_json
+@click.pass_obj
+def fault_set(socket: Path, name: str, as_json: bool) -> None:
+    """Let NAME go wrong from now on, each time with the probability RATE."""
+    found, rate = parse_fault(name)
+    _ask_fault(socket, as_json, action="set", name=found.name, rate=rate)
+
+
+@fault.command("clear")
+@click.argument("name", required=False)
+@_as_json
+@click.pass_obj
+def fault_clear(socket: Path, name: str | None, as_json: bool) -> None:
+    """Let NAME go wrong no more; without NAME, nothing. What is under way ends as it would have."""
+    _ask_fault(socket, as_json, action="clear", name=name)
+
+
+@command.command("crash")
+@click.option(
+    "--down-for", "down_for_ms", type=int, default=1000, show_default=True, help="Until it boots, in ms."
+)
+@_as_json
+@click.pass_obj
+def crash(socket: Path, down_for_ms: int, as_json: bool) -> None:
+    """Let the modem fall dead, and boot again after a while."""
+    _command(socket, as_json, "crash", down_for_ms=down_for_ms)
+
+
+@command.command("restart")
+@_as_json
+@click.pass_obj
+def restart(socket: Path, as_json: bool) -> None:
+    """Let the modem fall, and boot at once."""
+    _command(socket, as_json, "restart")
+
+
+@command.command("signal", context_settings={"ignore_unknown_options": True})
+@click.argument("strength", metavar="DBM|PERCENT%")
+@_as_json
+@click.pass_obj
+def signal(socket: Path, strength: str, as_json: bool) -> None:
+    """How well the network is received: its RSRP, from -140 to -44 dBm, or a part of that range."""
+    _command(socket, as_json, "signal", rsrp=_rsrp(strength))
+
+
+def _rsrp(strength: str) -> int:
+    try:
+        if strength.endswith("%"):
+            return round(MIN_RSRP + (MAX_RSRP - MIN_RSRP) * float(strength[:-1]) / 100)
+        return int(strength)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"strength {strength!r} is neither dBm nor percent, as -90 or 50%") from error
+
+
+@command.command("register")
+@click.option("--roaming", is_flag=True, help="With a network that is not the SIM's own.")
+@_as_json
+@click.pass_obj
+def register(socket: Path, roaming: bool, as_json: bool) -> None:
+    """A network is in reach that wants us."""
+    _command(socket, as_json, "register", roaming=roaming)
+
+
+@command.command("deregister")
+@click.option("--denied", is_flag=True, help="One is in reach, and does not want us.")
+@_as_json
+@click.pass_obj
+def deregister(socket: Path, denied: bool, as_json: bool) -> None:
+    """No network is in reach."""
+    _command(socket, as_json, "deregister", denied=denied)
+
+
+@command.command("sim")
+@click.argument("action", type=click.Choice(["lock", "remove", "insert"]))
+@_as_json
+@click.pass_obj
+def sim(socket: Path, action: str, as_json: bool) -> None:
+    """Switch the SIM's PIN on, take the card out, put it in."""
+    _command(socket, as_json, "sim", action=action)
+
+
+@command.command("bearer")
+@click.argument("action", type=click.Choice(["drop", "restore"]))
+@click.argument("channel", type=int, required=False)
+@_as_json
+@click.pass_obj
+def bearer(socket: Path, action: str, channel: int | None, as_json: bool) -> None:
+    """Let the network drop what is up on CHANNEL, or everywhere; or bring it up again."""
+    _command(socket, as_json, "bearer", action=action, channel=channel)
+
+
+def _command(socket: Path, as_json: bool, name: str, **arguments: Any) -> None:
+    answer = request(socket, name, **arguments)
+    click.echo(json.dumps(answer, indent=2) if as_json else "\n".join(_plain_lines(answer)))
+
+
+def _plain_lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """An answer for people: a line for each thing, with the names that lead to it."""
+    for name, value in answer.items():
+        label = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _plain_lines(value, f"{label} ")
+        elif isinstance(value, list):
+            yield f"{label}  {len(value)}"
+            for each in value:
+                yield "  " + ", ".join(f"{key} {each[key]}" for key in each)
+        else:
+            yield f"{label}  {value}"
+
+
+def _ask_fault(socket: Path, as_json: bool, **arguments: Any) -> None:
+    answer = request(socket, "fault", **arguments)
+    try:
+        text = json.dumps(answer, indent=2) if as_json else "\n".join(_fault_lines(answer)) or "no faults"
+    except (KeyError, TypeError) as error:
+        raise MachineError(
+            f"{socket} gave no faults of ours; is it of another version of bamdmux?"
+        ) from error
+    click.echo(text)
+
+
+def _fault_lines(faults: Mapping[str, Any]) -> Iterator[str]:
+    for each in faults["active"]:
+        yield f"fault  {each['name']} at {each['rate']:g}, struck {each['strikes']:,} times"
+
+
 def _render(status: Mapping[str, Any]) -> str:
     from rich.console import Console  # takes a while to import, and --json needs none of it
 
@@ -51,8 +197,12 @@ def _show(status: Mapping[str, Any], console: "Console") -> None:
     """Whichever halves of the link the process has."""
     for line in _head_lines(status):
         console.print(line, highlight=False)
+    for line in _fault_lines(status["faults"]):
+        console.print(line, highlight=False)
     if status["host"] is not None:
         console.print(_channel_table(status["host"]))
+    if status.get("ports"):
+        console.print(_port_table(status["ports"]))
     for line in _drop_lines(status):
         console.print(line, highlight=False)
 
@@ -88,6 +238,22 @@ def _channel_table(host: Mapping[str, Any]) -> "Table":
     for channel in host["channels"].values():
         numbers = _numbers(channel["transmitted"], channel["received"])
         table.add_row(channel["interface"], _state(channel), *numbers)
+    return table
+
+
+def _port_table(ports: Sequence[Mapping[str, Any]]) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("port")
+    table.add_column("state")
+    for heading in ("bytes in", "bytes out", "messages out", "dropped"):
+        table.add_column(heading, justify="right")
+    for port in ports:
+        dropped = port["dropped_indications"] + port["dropped_messages"]
+        numbers = [f"{port[name]:,}" for name in ("bytes_in", "bytes_out", "messages_out")]
+        state = "open" if port["open"] else "closed"
+        table.add_row(port["name"], state, *numbers, f"{dropped:,}" if dropped else "-")
     return table
 
 

@@ -5,13 +5,30 @@ from pathlib import Path
 
 import click
 
+from bamdmux.cli.faults import fault_options
+from bamdmux.middleware.faults import Fault
+
 
 @click.command("host")
 @click.option(
     "--connect", "path", required=True, type=click.Path(path_type=Path), help="Where the modem listens."
 )
 @click.option("--ctl", "control_path", type=click.Path(path_type=Path), help="Make a control socket here.")
-def command(path: Path, control_path: Path | None) -> int:
+@click.option(
+    "--ports",
+    "ports_folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Put links to the modem's control ports into DIR: wwan0qmi0 and wwan0at0.",
+)
+@fault_options
+def command(
+    path: Path,
+    control_path: Path | None,
+    ports_folder: Path | None,
+    faults: list[tuple[Fault, float]],
+    seed: int | None,
+) -> int:
     """Be the host driver of the modem that listens at SOCK.
 
     The interfaces wwan0... appear in this network namespace (which needs the right to make them) once the
@@ -21,4 +38,4 @@ def command(path: Path, control_path: Path | None) -> int:
         logging.getLogger("bamdmux").setLevel(logging.INFO)
     from bamdmux.live.service import run_host
 
-    return run_host(path, control_path)
+    return run_host(path, control_path, faults, seed, ports_folder)

@@ -20,7 +20,18 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130  # as a shell says of SIGINT
 
 # Each is a module of this package, imported when it is asked for: starting up costs time.
-SUBCOMMANDS: Final = ("run", "host", "modem", "ctl", "doctor", "profiles", "sim")
+SUBCOMMANDS: Final = (
+    "run",
+    "connect",
+    "disconnect",
+    "host",
+    "modem",
+    "ctl",
+    "doctor",
+    "profiles",
+    "sim",
+    "explore",
+)
 
 
 class Subcommands(click.Group):

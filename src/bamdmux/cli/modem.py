@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from bamdmux.cli.faults import fault_options
+from bamdmux.middleware.faults import Fault
 from bamdmux.modem.profiles import load_profile, with_channels, with_mtu
 
 
@@ -13,10 +15,26 @@ from bamdmux.modem.profiles import load_profile, with_channels, with_mtu
 @click.option("--profile", "profile_name", default="msm8916", show_default=True, help="The firmware to play.")
 @click.option("--channels", "channel_count", type=int, help="Only the first N channels of the profile.")
 @click.option("--mtu", type=int, help="Of the bearers, in bytes; the profile's by default.")
+@click.option(
+    "--bearers",
+    type=click.Choice(["up", "down"]),
+    default="up",
+    show_default=True,
+    help="Up from the start, or down until a client brings them up over QMI or AT.",
+)
 @click.option("--network", default="internal", show_default=True, help="As of `bamdmux run`.")
 @click.option("--ctl", "control_path", type=click.Path(path_type=Path), help="Make a control socket here.")
+@fault_options
 def command(
-    path: Path, profile_name: str, channel_count: int | None, mtu: int | None, network: str, control_path: Path | None
+    path: Path,
+    profile_name: str,
+    channel_count: int | None,
+    mtu: int | None,
+    bearers: str,
+    network: str,
+    control_path: Path | None,
+    faults: list[tuple[Fault, float]],
+    seed: int | None,
 ) -> int:
     """Be a modem, with a network behind it, for the hosts that connect to SOCK, one after the other.
 
@@ -34,4 +52,4 @@ def command(
     check_kind(network)
     from bamdmux.live.service import run_modem
 
-    return run_modem(path, profile, network, control_path)
+    return run_modem(path, profile, network, control_path, faults, seed, is_always_on=bearers == "up")

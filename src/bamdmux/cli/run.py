@@ -4,7 +4,10 @@ import os
 
 import click
 
-from bamdmux.modem.profiles import load_profile, with_channels
+from bamdmux.cli.faults import fault_options
+from bamdmux.errors import UsageError
+from bamdmux.middleware.faults import Fault
+from bamdmux.modem.profiles import Announce, load_profile, with_channels, with_mtu
 
 
 @click.command(
@@ -15,6 +18,7 @@ from bamdmux.modem.profiles import load_profile, with_channels
 )
 @click.option("--profile", "profile_name", default="msm8916", show_default=True, help="The firmware to play.")
 @click.option("--channels", "channel_count", type=int, help="Only the first N channels of the profile.")
+@click.option("--mtu", type=int, help="Of the bearers, in bytes; the profile's by default.")
 @click.option(
     "--network",
     metavar="KIND",
@@ -23,10 +27,29 @@ from bamdmux.modem.profiles import load_profile, with_channels
     help="What lies behind the modem: internal (gateways and an HTTP server), passt (your network, no root; "
     "wwan0 only), or tun:NAME (a TUN in your network namespace).",
 )
+@click.option(
+    "--bearers",
+    type=click.Choice(["up", "down"]),
+    help="Up from the start, or down until a client brings them up over QMI or AT.  "
+    "[default: up; down with --modem-manager or --ofono]",
+)
+@click.option("--modem-manager", is_flag=True, help="With a D-Bus and ModemManager that finds this modem.")
 @click.option("--split", is_flag=True, help="The modem as a process of its own, as on a phone.")
+@click.option("--no-qmi-proxy", is_flag=True, help="Leave the name of libqmi's proxy to libqmi's own.")
+@fault_options
 @click.argument("cmd", nargs=-1, type=click.UNPROCESSED)
 def command(
-    profile_name: str, channel_count: int | None, network: str, split: bool, cmd: tuple[str, ...]
+    profile_name: str,
+    channel_count: int | None,
+    mtu: int | None,
+    network: str,
+    bearers: str | None,
+    modem_manager: bool,
+    split: bool,
+    no_qmi_proxy: bool,
+    faults: list[tuple[Fault, float]],
+    seed: int | None,
+    cmd: tuple[str, ...],
 ) -> int:
     """Run CMD (default: your shell) in a network namespace of its own.
 
@@ -36,6 +59,13 @@ def command(
     profile = load_profile(profile_name)
     if channel_count is not None:
         profile = with_channels(profile, channel_count)
+    if mtu is not None:
+        profile = with_mtu(profile, mtu)
+    if profile.announce is Announce.WHEN_OPENED:
+        raise UsageError(
+            f"the modem of {profile.name} announces no channel before the host opens it, and Linux's driver "
+            f"waits; for a host that begins: bamdmux modem --profile {profile.name} --listen SOCK"
+        )
     from bamdmux.live.networks import check_kind
 
     check_kind(network)
@@ -43,4 +73,16 @@ def command(
 
     argv = cmd or (os.environ.get("SHELL") or "/bin/sh",)
     environment = dict(os.environ)
-    return run(RunOptions(profile=profile, network=network, split=split, argv=argv, environment=environment))
+    options = RunOptions(
+        profile=profile,
+        network=network,
+        split=split,
+        is_always_on=(bearers or ("down" if modem_manager else "up")) == "up",
+        manager="modem-manager" if modem_manager else None,
+        plays_qmi_proxy=not no_qmi_proxy,
+        faults=faults,
+        seed=seed,
+        argv=argv,
+        environment=environment,
+    )
+    return run(options)

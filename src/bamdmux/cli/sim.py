@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from bamdmux.cli.faults import print_faults
 from bamdmux.errors import UsageError
 from bamdmux.middleware.catalog import FAULTS, find_faults
 from bamdmux.sim.campaign import simulate_seeds
@@ -52,7 +53,7 @@ def command(
     line that shows it again is printed.
     """
     if fault_names == "list":
-        _print_table()
+        print_faults()
         return 0
     if not 0 < hours <= _MOST_HOURS:
         raise UsageError(f"hours {hours:g} is not within 0 to {_MOST_HOURS:g}")
@@ -85,18 +86,6 @@ def _parse_faults(names: str | None) -> tuple[str, ...] | None:
     if names == "all":
         return tuple(FAULTS)
     return tuple(fault.name for fault in find_faults(names.split(",")))
-
-
-def _print_table() -> None:
-    family = None
-    for fault in FAULTS.values():
-        if fault.family is not family:
-            family = fault.family
-            click.echo(family.value)
-        reasons = ", ".join(reason.name.lower() for reason in sorted(fault.explains, reverse=True))
-        loss = "loses packets" if fault.is_lossy else ""
-        note = ": ".join(part for part in (loss, reasons) if part)
-        click.echo(f"  {fault.name:<28} {fault.rate:<6g} {fault.description}{f'  [{note}]' if note else ''}")
 
 
 def _print_report(report: Report, seconds: float) -> None:

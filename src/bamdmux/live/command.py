@@ -21,6 +21,7 @@ What the owner of the event loop does:
 It installs no signal handlers, and configures nothing inside the namespaces.
 """
 
+import array
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bamdmux.actions import PortKind
 from bamdmux.errors import MachineError
 from bamdmux.live.init import MESSAGE, Kind, Plan, launch, send_message
 from bamdmux.live.namespaces import NetworkNamespace, explain_refusal, set_child_subreaper
@@ -39,6 +41,7 @@ from bamdmux.live.signals import SIGNALED
 from bamdmux.live.terminal import Terminal, is_in_pipeline, stop_own_group
 
 CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+MAX_PORTS = 8  # masters that one message brings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,20 @@ class ExecFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PortsMade:
+    """The command has control ports now; the masters of their PTYs are whoever's takes them."""
+
+    masters: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PortsRefused:
+    """This machine does not let us make them."""
+
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The command was stopped, by Ctrl-Z or because it needs the terminal; call `Command.suspend`."""
 
@@ -83,7 +100,7 @@ class Exited:
     exit_code: int
 
 
-Event = Started | ExecFailed | Stopped | Exited
+Event = Started | ExecFailed | PortsMade | PortsRefused | Stopped | Exited
 
 
 class Command:
@@ -108,12 +125,15 @@ class Command:
         environment: Mapping[str, str],
         namespace: NetworkNamespace,
         binds: Mapping[Path, Path] | None = None,
+        ports: Sequence[tuple[str, PortKind]] = (),
     ) -> Self:
         """Start `argv`, looked up in the PATH of `environment`, inside `namespace`.
 
         Args:
             binds: files to show it in the places of others: /etc/resolv.conf, and our file. Where that fails
                 it is told on stderr, and goes without.
+            ports: names and kinds of control ports that it shall find in /dev. `PortsMade` or `PortsRefused`
+                tells.
 
         Raises:
             MachineError: this machine forbids the namespaces. That `argv` cannot be run is an event.
@@ -125,6 +145,7 @@ class Command:
             environment=environment,
             namespace_descriptor=namespace.fileno(),
             binds={path: file.absolute() for path, file in (binds or {}).items()},
+            ports=ports,
             takes_terminal=terminal is not None and terminal.is_ours() and not is_in_pipeline(),
         )
         link, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -146,12 +167,16 @@ class Command:
     def read_event(self) -> Event | None:
         """Take one event, without waiting; None when there is none, or after the last."""
         try:
-            kind, number, sender = _receive(self._link)
+            kind, number, sender, masters = _receive(self._link)
         except BlockingIOError:
             return None
         except ConnectionError:
             return self._init_died()
         match kind:
+            case Kind.PORTS:
+                return PortsMade(masters)
+            case Kind.NO_PORTS:
+                return PortsRefused(number)
             case Kind.STARTED:
                 self._pid = sender
                 return Started(sender)
@@ -181,6 +206,16 @@ class Command:
         """Send a signal to the command's process group; one that has ended is no error."""
         with suppress(BlockingIOError):  # somebody stopped init, and the socket is full: signals merge
             send_message(self._link, Kind.SIGNAL, signum)
+
+    def make_ports(self) -> None:
+        """Let new PTYs stand under the names of the ports; `PortsMade` follows."""
+        with suppress(BlockingIOError):  # as above
+            send_message(self._link, Kind.MAKE_PORTS)
+
+    def remove_ports(self) -> None:
+        """Let the names of the ports vanish from /dev and /sys."""
+        with suppress(BlockingIOError):
+            send_message(self._link, Kind.REMOVE_PORTS)
 
     def terminate(self) -> None:
         """Ask the command to end, even one that is stopped."""
@@ -249,7 +284,7 @@ def _fork_init(plan: Plan, link: socket.socket, far_end: socket.socket) -> int:
         with suppress(ChildProcessError):  # whoever started us had SIGCHLD ignored; it is gone all the same
             os.waitpid(launcher, 0)
     try:
-        kind, number, sender = _receive(link)
+        kind, number, sender, _ = _receive(link)
     except ConnectionError as error:
         raise MachineError("the command's first process was killed; is memory short? start again") from error
     if kind is Kind.REFUSED:
@@ -267,16 +302,22 @@ def _adopting_orphans() -> Iterator[None]:
         set_child_subreaper(False)
 
 
-def _receive(link: socket.socket) -> tuple[Kind, int, int]:
-    """One message and the pid of its sender, which the kernel translates to our PID namespace.
+def _receive(link: socket.socket) -> tuple[Kind, int, int, Sequence[int]]:
+    """One message, the pid of its sender, which the kernel translates to our PID namespace, and descriptors.
 
     Raises:
         ConnectionError: nobody is left to send one.
         BlockingIOError: there is none now.
     """
-    data, ancillary, _, _ = link.recvmsg(MESSAGE.size, socket.CMSG_SPACE(CREDENTIALS.size))
+    space = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(MAX_PORTS * 4)
+    data, ancillary, _, _ = link.recvmsg(MESSAGE.size, space, socket.MSG_CMSG_CLOEXEC)
     if not data:
         raise ConnectionResetError("init has ended")
     kind, number = MESSAGE.unpack(data)
-    sender, _, _ = CREDENTIALS.unpack(ancillary[0][2])
-    return Kind(kind), number, sender
+    sender, descriptors = 0, array.array("i")
+    for _, what, content in ancillary:
+        if what == socket.SCM_CREDENTIALS:
+            sender, _, _ = CREDENTIALS.unpack(content)
+        else:
+            descriptors.frombytes(content)
+    return Kind(kind), number, sender, descriptors.tolist()

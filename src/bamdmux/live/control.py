@@ -79,7 +79,7 @@ class ControlServer:
         if client.connection.fileno() < 0:
             return  # dropped since it was put off
         for _ in range(min(REQUESTS_PER_TURN, len(client.requests))):
-            client.answer(self._handle(client.requests.popleft(), now))
+            client.answer(self._handle(client.next_request(), now))
             if client.is_over:
                 break
         if client.is_over or (client.has_finished and not client.requests):
@@ -125,6 +125,7 @@ class _Client:
         self.has_finished = False  # it says no more, but may wait for answers
         self.is_over = False
         self._received = b""
+        self._waiting_bytes = 0  # of the requests
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_UNREAD_BYTES)
 
     def read(self) -> None:
@@ -137,9 +138,17 @@ class _Client:
         *lines, self._received = (self._received + data).split(b"\n")
         self.requests.extend(lines)
         self.has_finished = not data
-        waiting_bytes = len(self._received) + sum(map(len, self.requests))
-        if waiting_bytes > 2 * MAX_REQUEST_BYTES or len(self._received) > MAX_REQUEST_BYTES:
+        self._waiting_bytes += sum(map(_waiting_bytes_of, lines))
+        if (
+            self._waiting_bytes + len(self._received) > 2 * MAX_REQUEST_BYTES
+            or len(self._received) > MAX_REQUEST_BYTES
+        ):
             self.is_over = True
+
+    def next_request(self) -> bytes:
+        line = self.requests.popleft()
+        self._waiting_bytes -= _waiting_bytes_of(line)
+        return line
 
     def answer(self, answer: dict[str, object]) -> None:
         data = json.dumps(answer).encode() + b"\n"
@@ -149,6 +158,11 @@ class _Client:
         except (BlockingIOError, ConnectionError):
             pass
         self.is_over = True  # it does not read; half an answer is none
+
+
+def _waiting_bytes_of(line: bytes) -> int:
+    """With its line feed: a line of nothing else is a request too, and takes memory."""
+    return len(line) + 1
 
 
 def request(path: Path, command: str, *, timeout_seconds: float | None = None, **arguments: object) -> Any:
@@ -185,6 +199,6 @@ def request(path: Path, command: str, *, timeout_seconds: float | None = None, *
         if answer["ok"]:
             return answer["result"]
         text, is_usage = str(answer["error"]), answer.get("usage", False)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MachineError(f"{path} gave no answer of ours; is it a control socket of bamdmux?") from error
     raise UsageError(text) if is_usage else MachineError(text)

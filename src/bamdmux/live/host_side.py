@@ -10,9 +10,9 @@ or stopped must not wake us, for its packets would stay readable.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bamdmux.actions import (
     Action,
@@ -33,10 +33,12 @@ from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.host.driver import HostDriver
 from bamdmux.live.addresses import Netlink, form_no_link_local, restore_link_local
+from bamdmux.live.faults import Relay
 from bamdmux.live.links import LinkChange, LinkMonitor
 from bamdmux.live.loop import Loop
 from bamdmux.live.namespaces import NetworkNamespace
 from bamdmux.live.tun import PERMANENT_ADDRESS_BYTES, Tun, close_all
+from bamdmux.middleware.faults import Half
 from bamdmux.timing import Instant
 from bamdmux.wire.dmux import MAX_PACKET_BYTES
 
@@ -75,16 +77,17 @@ class HostSide:
         *,
         sets_identity: bool = False,
     ) -> None:
+        self._memory = memory
+        self._layout = layout
         self._writers: Mapping[Line, LineWriter] = {
             line: LineWriter(memory, layout, line) for line in (Line.HOST_VOTE, Line.HOST_ACK)
         }
-        self.driver = HostDriver(
-            PipeOwner(memory, layout.tx),
-            PipeOwner(memory, layout.rx),
-            vote_level=self._writers[Line.HOST_VOTE].level,
-            ack_level=self._writers[Line.HOST_ACK].level,
-        )
-        self.far: FarSide  # set by whoever joins the two halves
+        self.driver = self._make_driver()
+        self.is_bound = False  # whether the driver was probed
+        self.relay = Relay()
+        self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
+        self.hear: Callable[[Line, int, Instant], None] = self._hear  # the way that news of lines takes to us
+        self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
         self.tuns: dict[int, Tun] = {}
         self.is_removed = False
         self._removed: list[Tun] = []  # to be closed when all actions are done
@@ -100,10 +103,41 @@ class HostSide:
         self._monitor = LinkMonitor(namespace)
         loop.watch(self._monitor.fileno(), self._links_changed)
 
+    def _make_driver(self) -> HostDriver:
+        self._pipes = {
+            "host_tx": PipeOwner(self._memory, self._layout.tx),
+            "host_rx": PipeOwner(self._memory, self._layout.rx),
+        }
+        return HostDriver(
+            *self._pipes.values(),
+            vote_level=self._writers[Line.HOST_VOTE].level,
+            ack_level=self._writers[Line.HOST_ACK].level,
+        )
+
+    def meet(self, far: FarSide | None) -> None:
+        """This is at the other end from now on; None: nobody."""
+        is_bare = self.far is (self.relay.far or self.relay)
+        self.relay.far = far
+        if is_bare:
+            self.far = far or self.relay
+
     def start(self, now: Instant) -> None:
-        """Probe: the link may be in any state."""
+        """Bind the driver: the link may be in any state."""
         power, ack = self._readers[Line.MODEM_POWER], self._readers[Line.MODEM_ACK]
+        self.is_bound = True
         self.driver.probe(power.edge_count, ack.edge_count, now)
+
+    def unbind(self) -> None:
+        """Let the driver die with all that is its own, as it stands; `start` binds the next one."""
+        for channel in self.tuns:
+            self._watch(channel, False)
+        close_all(list(self.tuns.values()))
+        self.tuns.clear()
+        self._waiting.clear()
+        self.is_bound = False
+        self.driver = self._make_driver()
+        for seam, pipe in self._pipes.items():
+            self.part_made(seam, pipe)
 
     @property
     def deadline(self) -> Instant | None:
@@ -112,8 +146,13 @@ class HostSide:
     def handle_timeout(self, now: Instant) -> None:
         self.driver.handle_timeout(now)
 
+    def _hear(self, line: Line, edge_count: int, now: Instant) -> None:
+        self.driver.line_changed(line, edge_count, now)
+
     def look_at_memory(self, now: Instant) -> None:
         """The far side has done something: see for ourselves what."""
+        if not self.is_bound:
+            return
         for pipe in Pipe:
             self.driver.doorbell_rang(pipe, now)
         for line, reader in self._readers.items():
@@ -181,7 +220,7 @@ class HostSide:
                 if writer.set(level):
                     self.far.line_changed(line, writer.edge_count, now)
             case LookAtLine(line):
-                self.driver.line_changed(line, self._readers[line].edge_count, now)
+                self.hear(line, self._readers[line].edge_count, now)
             case Log():
                 if LOG.isEnabledFor(action.severity):
                     LOG.log(action.severity, action.message)
@@ -205,6 +244,7 @@ class HostSide:
         if self._sets_identity:
             self._namespace.run(lambda: form_no_link_local(tun.name))
             self._identified.add(tun.index)
+        self.part_made("interfaces", tun)
         self.driver.netdev_registered(channel, tun, now)
 
     def _unregister(self, channel: int) -> None:
@@ -227,10 +267,28 @@ class HostSide:
             self._watched.discard(channel)
             self._loop.forget(descriptor)
 
+    # For faults
+
+    half: Final = Half.HOST
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """See `bamdmux.live.faults.Wrappable`."""
+        yield from self._pipes.items()
+        for tun in self.tuns.values():
+            yield "interfaces", tun
+
+    def edge_count(self, line: Line) -> int:
+        return (self._readers.get(line) or self._writers[line]).edge_count
+
+    @property
+    def announced(self) -> Sequence[int]:
+        return [channel.index for channel in self.driver.channels if channel.is_remote_open]
+
     def status(self, now: Instant) -> dict[str, object]:
         """The driver's, and what the kernel dropped before the driver saw it."""
         dropped = {tun.name: tun.dropped_by_kernel() for tun in self.tuns.values()}
-        return {**self.driver.status(now), "dropped_by_kernel": dropped}
+        since_it_was_bound = now if self.is_bound else 0  # one that is not has not waited for anything
+        return {**self.driver.status(since_it_was_bound), "dropped_by_kernel": dropped}
 
     def close(self) -> None:
         """Let go of the interfaces, even without an orderly removal."""

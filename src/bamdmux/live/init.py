@@ -10,10 +10,14 @@ child of the caller: hence the launcher. init reports to bamdmux over one socket
 signals to pass on. Since nobody but bamdmux holds the other end, end of file says that bamdmux is gone,
 however it died; init then exits, and the kernel kills all that is left in the namespace.
 
+With `Plan.ports`, init makes /dev and /sys the command's own as well, with control ports in them; bamdmux
+gets the masters of their PTYs, and tells when there shall be new ones, or none.
+
 init stays after the command has ended, until bamdmux is gone or kills it: its end is the end of all that the
 command left. It installs no network, opens no TUN, and knows nothing of terminals but to hand one over once.
 """
 
+import array
 import gc
 import os
 import select
@@ -29,6 +33,7 @@ from errno import ENOENT, EPERM
 from pathlib import Path
 from typing import NoReturn
 
+from bamdmux.actions import PortKind
 from bamdmux.live.namespaces import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -44,6 +49,7 @@ from bamdmux.live.namespaces import (
     setns,
     unshare,
 )
+from bamdmux.live.ports.mounts import PrivateDevices
 from bamdmux.live.signals import SIGNALED
 from bamdmux.live.terminal import Terminal
 
@@ -63,6 +69,10 @@ class Kind(IntEnum):
     STOPPED = 4  # (signal)
     EXITED = 5  # (exit code, as a shell would give it)
     SIGNAL = 6  # from bamdmux: pass this signal on (signal)
+    PORTS = 7  # nodes have been made (their count), with the masters of their PTYs
+    NO_PORTS = 8  # they could not be made (errno)
+    MAKE_PORTS = 9  # from bamdmux: make new nodes (0)
+    REMOVE_PORTS = 10  # from bamdmux: take the nodes away (0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +84,14 @@ class Plan:
     namespace_descriptor: int
     takes_terminal: bool
     binds: Mapping[Path, Path] = field(default_factory=dict)  # what to show where: path, file
+    ports: Sequence[tuple[str, PortKind]] = ()  # nodes to be made in /dev
 
 
-def send_message(link: socket.socket, kind: Kind, number: int = 0) -> None:
+def send_message(link: socket.socket, kind: Kind, number: int = 0, descriptors: Sequence[int] = ()) -> None:
     """Send one message; that the other end is gone is no error, for reading will tell."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     with suppress(ConnectionError):
-        link.send(MESSAGE.pack(kind, number), socket.MSG_NOSIGNAL)
+        link.sendmsg([MESSAGE.pack(kind, number)], rights, socket.MSG_NOSIGNAL)
 
 
 def launch(plan: Plan, link: socket.socket) -> NoReturn:
@@ -118,11 +130,13 @@ def _be_init(plan: Plan, link: socket.socket) -> NoReturn:
         # counts as one that somebody can continue, so that the command can be stopped at all (setpgid(2)).
         os.setpgid(0, 0)
         set_process_name("bamdmux-init")
-        _bind_files(plan.binds, may_mount=_mount_proc_and_sys())
+        may_mount = _mount_proc_and_sys()
+        _bind_files(plan.binds, may_mount=may_mount)
         child_changed = _wake_on_child_change()
         send_message(link, Kind.READY)
+        devices = _make_devices(plan.ports, link, may_mount=may_mount) if plan.ports else None
         command = _fork_command(plan, link)
-        _relay(link, child_changed, command)
+        _relay(link, child_changed, command, devices)
         _kill_others()
     except BaseException:
         traceback.print_exc()
@@ -181,6 +195,32 @@ def _bind_file(path: Path, file: Path) -> None:
         os.close(link)
 
 
+def _make_devices(
+    ports: Sequence[tuple[str, PortKind]], link: socket.socket, *, may_mount: bool
+) -> PrivateDevices | None:
+    """Make /dev and /sys the command's own, and the nodes; None where that cannot be, which is told."""
+    try:
+        if not may_mount:
+            raise OSError(EPERM, os.strerror(EPERM))
+        devices = PrivateDevices(ports)
+    except OSError as error:
+        send_message(link, Kind.NO_PORTS, error.errno or 0)
+        return None
+    _make_ports(devices, link)
+    return devices
+
+
+def _make_ports(devices: PrivateDevices, link: socket.socket) -> None:
+    try:
+        masters = devices.make_nodes()
+    except OSError as error:
+        send_message(link, Kind.NO_PORTS, error.errno or 0)
+        return
+    send_message(link, Kind.PORTS, len(masters), masters)
+    for master in masters:  # bamdmux has them, and with it alone they end
+        os.close(master)
+
+
 def _wake_on_child_change() -> int:
     """Return a descriptor that is readable when a child has exited or stopped."""
     readable, writable = os.pipe()
@@ -226,12 +266,14 @@ def _is_found(plan: Plan) -> bool:
     return any(os.path.lexists(os.path.join(folder, name)) for folder in folders)
 
 
-def _relay(link: socket.socket, child_changed: int, command: int) -> None:
-    """Report what becomes of the command and pass signals on to it, until bamdmux is gone."""
+def _relay(link: socket.socket, child_changed: int, command: int, devices: PrivateDevices | None) -> None:
+    """Report what becomes of the command and do what bamdmux asks for, until it is gone."""
     running = True
     poll = select.poll()
     poll.register(link, select.POLLIN)
     poll.register(child_changed, select.POLLIN)
+    if devices is not None:
+        poll.register(devices, select.POLLIN)
     while True:
         ready = [descriptor for descriptor, _ in poll.poll()]
         if child_changed in ready:
@@ -239,12 +281,19 @@ def _relay(link: socket.socket, child_changed: int, command: int) -> None:
             for pid, status in _changed_children():
                 if pid == command:
                     running = _report(link, status)
+        if devices is not None and devices.fileno() in ready:
+            devices.look_at_interfaces()
         if link.fileno() in ready:
-            signum = _receive_signal(link)
-            if signum is None:
+            message = _receive(link)
+            if message is None:
                 return
-            if running:  # afterwards the number may be another process's
-                _signal_group(command, signum)
+            kind, number = message
+            if kind is Kind.SIGNAL and running:  # afterwards the number may be another process's
+                _signal_group(command, number)
+            elif kind is Kind.MAKE_PORTS and devices is not None:
+                _make_ports(devices, link)
+            elif kind is Kind.REMOVE_PORTS and devices is not None:
+                devices.remove_nodes()
 
 
 def _changed_children() -> Iterator[tuple[int, int]]:
@@ -265,13 +314,16 @@ def _report(link: socket.socket, status: int) -> bool:
     return False
 
 
-def _receive_signal(link: socket.socket) -> int | None:
-    """The signal to pass on; None once bamdmux is gone."""
+def _receive(link: socket.socket) -> tuple[Kind, int] | None:
+    """What bamdmux wants; None once it is gone."""
     try:
         message = link.recv(MESSAGE.size)
     except ConnectionError:  # instead of end of file, when bamdmux died with reports of ours unread
         return None
-    return MESSAGE.unpack(message)[1] if message else None
+    if not message:
+        return None
+    kind, number = MESSAGE.unpack(message)
+    return Kind(kind), number
 
 
 def _signal_group(command: int, signum: int) -> None:

@@ -41,6 +41,22 @@ class Loop:
         self._epoll.register(descriptor, select.EPOLLIN)
         self._callbacks[descriptor] = callback
 
+    def watch_news(self, descriptor: int, callback: Callback, *, writable: bool = False) -> None:
+        """Call `callback` once for whatever happens to the descriptor, and not again until more has happened.
+
+        So one that stays hung up does not keep us awake; and whoever leaves something unread must come back
+        by itself. Call it again, with the same callback, to change what is news.
+
+        Args:
+            writable: that there is space to write is news as well.
+        """
+        events = select.EPOLLET | select.EPOLLIN | (select.EPOLLOUT if writable else 0)
+        if descriptor in self._callbacks:
+            self._epoll.modify(descriptor, events)  # and if there is any, it is news once more
+        else:
+            self._epoll.register(descriptor, events)
+        self._callbacks[descriptor] = callback
+
     def forget(self, descriptor: int) -> None:
         """Stop watching; call it before the descriptor is closed."""
         if self._callbacks.pop(descriptor, None) is not None:

@@ -1,24 +1,29 @@
 """The modem's half of a live link: the Modem, the network behind it, and what it asks to be done."""
 
 import logging
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from bamdmux.actions import Action, Line, Log, Pipe, RingDoorbell, SetLine
 from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipePeer
+from bamdmux.live.faults import Relay
 from bamdmux.live.host_side import FarSide
 from bamdmux.live.loop import Loop
 from bamdmux.live.networks import NetworkDevice
+from bamdmux.live.ports.control_side import ControlSide
+from bamdmux.middleware.faults import Half, Later
 from bamdmux.modem.modem import Modem
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
-from bamdmux.timing import Instant
+from bamdmux.timing import MILLISECOND, Duration, Instant
 
 LOG: Final = logging.getLogger("bamdmux.modem")
 
 RECEIVE_BUDGET: Final = 128
+# How long a modem is down that was told to start again, or has to announce its channels anew.
+MODEM_RESTART: Final[Duration] = 200 * MILLISECOND
 
 
 class ModemSide:
@@ -27,6 +32,7 @@ class ModemSide:
     Args:
         network: the device of the packet data network.
         packet_data_network: the bearers, where they outlive this link.
+        control: the control plane, which starts and dies with the modem.
     """
 
     def __init__(
@@ -37,17 +43,30 @@ class ModemSide:
         network: NetworkDevice,
         loop: Loop,
         packet_data_network: PacketDataNetwork | None = None,
+        control: ControlSide | None = None,
     ) -> None:
         tx, rx = PipePeer(memory, layout.tx), PipePeer(memory, layout.rx)
         self.modem = Modem(profile, tx, rx, network, packet_data_network)
-        self.far: FarSide  # set by whoever joins the two halves
+        self._pipes = {"modem_tx": tx, "modem_rx": rx}
+        self.relay = Relay()
+        self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
+        self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
         self._network = network
         self._loop = loop
         self._network_is_readable = False
+        self._is_closed = False
+        self._control = control
         self._writers: Mapping[Line, LineWriter] = {
             line: LineWriter(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
         self._readers = {line: LineReader(memory, layout, line) for line in (Line.HOST_ACK, Line.HOST_VOTE)}
+
+    def meet(self, far: FarSide | None) -> None:
+        """This is at the other end from now on; None: nobody."""
+        is_bare = self.far is (self.relay.far or self.relay)
+        self.relay.far = far
+        if is_bare:
+            self.far = far or self.relay
 
     def start(self, now: Instant) -> None:
         """Switch the modem on, with the lines as they are: new, or left by an earlier modem."""
@@ -57,7 +76,13 @@ class ModemSide:
             vote_edges=self._readers[Line.HOST_VOTE].edge_count,
             host_ack_edges=self._readers[Line.HOST_ACK].edge_count,
         )
+        self._boot(now)
+
+    def _boot(self, now: Instant) -> None:
         self.modem.boot(now)
+        if self._control is not None:
+            self._control.data_path = self.modem
+            self._control.boot(now)
 
     @property
     def deadline(self) -> Instant | None:
@@ -111,5 +136,36 @@ class ModemSide:
         elif not self._loop.is_watching(descriptor):
             self._loop.watch(descriptor, self._network_readable)
 
+    # For faults
+
+    def restart(self, down_for: Duration, later: Later, now: Instant) -> None:
+        """Let the modem crash, as a real one does, and boot it after a while."""
+        if self.modem.is_booted:
+            LOG.info("= the modem dies, for %d ms", down_for // MILLISECOND)
+            self.modem.crash(now)
+            if self._control is not None:
+                self._control.crash(now)
+        later(down_for, self._boot_again)
+
+    def _boot_again(self, now: Instant) -> None:
+        if not self.modem.is_booted and not self._is_closed:
+            LOG.info("= the modem boots again")
+            self._boot(now)
+
+    half: Final = Half.MODEM
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """See `bamdmux.live.faults.Wrappable`."""
+        yield from self._pipes.items()
+        yield "network", self._network
+
+    def edge_count(self, line: Line) -> int:
+        return (self._readers.get(line) or self._writers[line]).edge_count
+
+    @property
+    def announced(self) -> Sequence[int]:
+        return self.modem.profile.channels if self.modem.is_booted else ()
+
     def close(self) -> None:
+        self._is_closed = True
         self._loop.forget(self._network.fileno())

@@ -32,8 +32,10 @@ MS_NOSUID = 1 << 1
 MS_NODEV = 1 << 2
 MS_NOEXEC = 1 << 3
 MS_BIND = 1 << 12
+MS_MOVE = 1 << 13
 MS_REC = 1 << 14
 MS_SLAVE = 1 << 19
+MNT_DETACH = 1 << 1
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -184,7 +186,8 @@ def _read_setting(path: Path) -> str | None:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 
@@ -196,8 +199,14 @@ def setns(descriptor: int, kind: int) -> None:
     _raise_errno_if(_libc.setns(descriptor, kind))
 
 
-def mount(source: str, target: str, filesystem: str, flags: int) -> None:
-    _raise_errno_if(_libc.mount(os.fsencode(source), os.fsencode(target), filesystem.encode(), flags, None))
+def mount(source: str, target: str, filesystem: str, flags: int, data: str = "") -> None:
+    arguments = os.fsencode(source), os.fsencode(target), filesystem.encode(), flags, data.encode() or None
+    _raise_errno_if(_libc.mount(*arguments))
+
+
+def unmount(target: str) -> None:
+    """Take away what is mounted there, at once for who looks for it; who has it open keeps it."""
+    _raise_errno_if(_libc.umount2(os.fsencode(target), MNT_DETACH))
 
 
 def set_child_subreaper(wanted: bool) -> None:

@@ -46,6 +46,15 @@ class Runner:
         self._sides = sides
         self.now = self.started_at = read_clock()
 
+    def add(self, side: Side) -> None:
+        """One more from the next batch on, unless it is there."""
+        if side not in self._sides:
+            self._sides = [*self._sides, side]
+
+    def remove(self, side: Side) -> None:
+        """One fewer; it may say so itself."""
+        self._sides = [each for each in self._sides if each is not side]
+
     def run_until(self, is_over: Callable[[], bool], within_ns: Duration | None = None) -> bool:
         """Keep the sides going until something is so; whether it is, within the time allowed."""
         self.now = read_clock()

@@ -9,17 +9,27 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
+from bamdmux.actions import Pipe
 from bamdmux.errors import MachineError
-from bamdmux.live.control import ControlServer
+from bamdmux.live.control import ControlServer, Handler
+from bamdmux.live.faults import Faults, RatedFaults, check_halves
 from bamdmux.live.loop import Loop, read_clock
+from bamdmux.live.modem_commands import modem_commands
+from bamdmux.live.modem_side import MODEM_RESTART
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
 from bamdmux.live.networks import network_status, open_network
+from bamdmux.live.ports.control_side import ControlSide
+from bamdmux.live.ports.links import LinkMaker
 from bamdmux.live.runner import Runner
 from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.host_listener import HostListener
 from bamdmux.live.split.link import SplitLink
+from bamdmux.middleware.faults import Half
+from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
 from bamdmux.timing import MILLISECOND, SECOND, Duration, Instant
@@ -34,12 +44,23 @@ LINES_PER_SECOND: Final = 100  # of the log; more than that says nothing new
 Status = Callable[[Instant], Mapping[str, object]]
 
 
-def run_host(path: Path, control_path: Path | None) -> int:
+def run_host(
+    path: Path,
+    control_path: Path | None,
+    faults: RatedFaults = (),
+    seed: int | None = None,
+    ports_folder: Path | None = None,
+) -> int:
     """Be the host of the modem that listens at `path`; the interfaces appear in our own network namespace.
+
+    Args:
+        ports_folder: where links to control ports shall be.
 
     Raises:
         MachineError: this machine lacks something, or there is no modem of bamdmux at `path`.
+        UsageError: a fault is none of the host's.
     """
+    check_halves(faults, frozenset({Half.HOST}))
     with ExitStack() as resources:
         resources.enter_context(handling(ENDING, exit_as_signaled))
         resources.enter_context(limited_logs())
@@ -47,26 +68,43 @@ def run_host(path: Path, control_path: Path | None) -> int:
         resources.callback(loop.close)
         namespace = resources.enter_context(NetworkNamespace.current())
         try:
-            link = SplitLink(loop, namespace, path, sets_identity=True)
+            link = SplitLink(loop, namespace, path, sets_identity=True, seed=seed)
         except PermissionError as error:
             raise MachineError(
                 "interfaces need CAP_NET_ADMIN and CAP_SYS_ADMIN in their network namespace; run as root, or "
                 "in one of your own: unshare --user --map-root-user --net"
             ) from error
         resources.callback(link.close)
-        _serve_status(loop, control_path, link.runner, link.status, resources)
+        if ports_folder is not None:
+            maker = LinkMaker(ports_folder, lambda masters: link.ports.nodes_made(masters, read_clock()))
+            resources.callback(maker.remove_ports)
+            link.ports.attach(maker)
+        _serve_control(loop, control_path, link.runner, link.status, link.faults, resources)
+        for fault, rate in faults:
+            link.faults.set(fault, rate)
         link.start()
         _run_until_signaled(link.runner)
         remove_driver(link)
     return 0
 
 
-def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Path | None) -> int:
+def run_modem(
+    path: Path,
+    profile: Profile,
+    network_kind: str,
+    control_path: Path | None,
+    faults: RatedFaults = (),
+    seed: int | None = None,
+    *,
+    is_always_on: bool = True,
+) -> int:
     """Be a modem for the hosts that connect at `path`, one after the other.
 
     Raises:
         MachineError: this machine lacks something, or `path` is taken.
+        UsageError: a fault is none of the modem's.
     """
+    check_halves(faults, frozenset({Half.MODEM}))
     packet_data_network = PacketDataNetwork(profile.channels, mtu=profile.mtu)
     with ExitStack() as resources:
         resources.enter_context(handling(ENDING, exit_as_signaled))
@@ -77,9 +115,31 @@ def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Pat
         resources.callback(network.close)
         loop = Loop()
         resources.callback(loop.close)
-        listener = HostListener(path, loop, profile, network.device, packet_data_network)
+        plane = ControlPlane(profile, packet_data_network, is_always_on=is_always_on)
+        control = ControlSide(plane)
+        listener = HostListener(path, loop, profile, network.device, packet_data_network, control)
         resources.callback(listener.close)
-        runner = Runner(loop, [listener])
+        runner = Runner(loop, [listener, control])
+
+        def restart_modem(down_for: Duration) -> None:
+            if listener.host is not None:
+                listener.host.side.restart(down_for, here.later, read_clock())
+
+        def nudge_modem(now: Instant) -> None:
+            if listener.host is not None:
+                listener.host.side.modem.doorbell_rang(Pipe.RX, now)
+
+        control.restart_modem = lambda now: restart_modem(MODEM_RESTART)
+        here = Faults(
+            runner,
+            frozenset({Half.MODEM}),
+            seed=seed,
+            restart_modem=restart_modem,
+            nudge_modem=nudge_modem,
+        )
+        listener.faults = here
+        for fault, rate in faults:
+            here.set(fault, rate)
 
         def status(now: Instant) -> Mapping[str, object]:
             modem = listener.status(now)
@@ -87,9 +147,11 @@ def run_modem(path: Path, profile: Profile, network_kind: str, control_path: Pat
                 "host": None,
                 "modem": modem,
                 "network": network_status(network),
+                "control": plane.status(now),
             }
 
-        _serve_status(loop, control_path, runner, status, resources)
+        commands = modem_commands(plane, restart_modem)
+        _serve_control(loop, control_path, runner, status, here, resources, commands)
         LOG.info("= modem %s listens at %s", profile.name, path)
         _run_until_signaled(runner)
     return 0
@@ -136,22 +198,36 @@ def remove_driver(link: SplitLink) -> None:
     if not link.is_connected:
         return
     LOG.info("= removing the driver")
+    link.faults.clear()
+    link.caretaker.retire()
     link.host.driver.remove(read_clock())
     if not link.runner.run_until(lambda: link.host.is_removed, REMOVE_TIMEOUT_NS):
         LOG.warning("the driver was not removed in time")
 
 
-def _serve_status(
-    loop: Loop, path: Path | None, runner: Runner, status: Status, resources: ExitStack
+def _serve_control(
+    loop: Loop,
+    path: Path | None,
+    runner: Runner,
+    status: Status,
+    faults: Faults | BothHalves,
+    resources: ExitStack,
+    commands: Mapping[str, Handler] = MappingProxyType({}),
 ) -> None:
     if path is None:
         return
 
     def answer(request: Mapping[str, Any], now: Instant) -> object:
         uptime_ms = (now - runner.started_at) // MILLISECOND
-        return {"version": VERSION, "pid": os.getpid(), "uptime_ms": uptime_ms, **status(now)}
+        return {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "uptime_ms": uptime_ms,
+            **status(now),
+            "faults": faults.status(),
+        }
 
-    control = ControlServer(path, loop, {"status": answer})
+    control = ControlServer(path, loop, {"status": answer, "fault": faults.answer, **commands})
     resources.callback(control.close)
 
 

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
@@ -27,21 +27,28 @@ from typing import Any, Final, Protocol
 
 from bamdmux.errors import MachineError
 from bamdmux.live import addresses
-from bamdmux.live.command import Command, ExecFailed, Exited, Started, Stopped
-from bamdmux.live.control import ControlServer
+from bamdmux.live.caretaker import Caretaker
+from bamdmux.live.clients.keeper import keeper_argv
+from bamdmux.live.command import Command, ExecFailed, Exited, PortsMade, PortsRefused, Started, Stopped
+from bamdmux.live.control import ControlServer, Handler
+from bamdmux.live.faults import BOTH, Faults, RatedFaults, check_halves
 from bamdmux.live.fused import FusedLink
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.janitor import Janitor
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
 from bamdmux.live.networks import open_network
+from bamdmux.live.ports.board import NODES, PortBoard
+from bamdmux.live.ports.proxy import QmiProxy
 from bamdmux.live.runner import Runner
 from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.link import SplitLink
 from bamdmux.live.split.modem_process import ModemProcess
 from bamdmux.live.tun import Tun
-from bamdmux.modem.network import Bearer, PacketDataNetwork
-from bamdmux.modem.profiles import Profile
+from bamdmux.middleware.faults import Half
+from bamdmux.modem.network import DEFAULT_MTU, Bearer, PacketDataNetwork
+from bamdmux.modem.profiles import Announce, Profile
 from bamdmux.timing import MILLISECOND, SECOND, Instant
 from bamdmux.version import VERSION
 
@@ -49,8 +56,15 @@ LOG: Final = logging.getLogger("bamdmux.run")
 
 # From the modem's boot until its last channel is announced: milliseconds, and a process's start if it is one.
 ANNOUNCE_TIMEOUT_NS: Final = 10 * SECOND
+FAULTY_TIMEOUT_NS: Final = 30 * SECOND  # with faults, some of which make everybody wait for seconds
 # The driver's own waits while it is removed: for power, for slots, for the modem to fall.
 REMOVE_TIMEOUT_NS: Final = 7 * SECOND
+
+# What a client has to say before some modems announce a channel; see `Announce.AFTER_OPEN_PORT`.
+HOW_TO_OPEN: Final = (
+    "wwan0 comes once a client has opened its port: qmicli -d /dev/wwan0qmi0 --device-open-qmi "
+    "--dpm-open-port=hw-data-ep-type=bam-dmux,hw-data-ep-iface-number=0,hw-data-rx-id=1,hw-data-tx-id=1"
+)
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
@@ -65,8 +79,13 @@ class RunOptions:
     profile: Profile
     network: str = "internal"  # one of live.networks.KINDS
     split: bool = False
+    is_always_on: bool = True  # the bearers are up from the start, and the interfaces configured
+    manager: str | None = None  # one of live.clients.keeper.MANAGERS, beside the command
+    faults: RatedFaults = ()
+    seed: int | None = None  # of the faults
     argv: Sequence[str]
     environment: Mapping[str, str]
+    plays_qmi_proxy: bool = True
 
 
 class Link(Protocol):
@@ -74,6 +93,12 @@ class Link(Protocol):
 
     host: HostSide
     runner: Runner
+    ports: PortBoard
+    caretaker: Caretaker
+    commands: dict[str, Handler]
+
+    @property
+    def faults(self) -> Faults | BothHalves: ...
 
     def start(self) -> None: ...
 
@@ -89,7 +114,10 @@ def run(options: RunOptions) -> int:
 
     Raises:
         MachineError: this machine lacks something.
+        UsageError: a fault is none for two processes.
     """
+    if options.split:
+        check_halves(options.faults, BOTH)
     enter_user_namespace()
     try:
         with ExitStack() as resources:
@@ -112,8 +140,8 @@ class Session:
     def __init__(self, options: RunOptions, resources: ExitStack) -> None:
         self._options = options
         self._resources = resources
-        bearers = PacketDataNetwork(options.profile.channels).bearers
-        self._bearers: list[Bearer] = [bearer for bearer in bearers if bearer is not None]
+        self._packet_data_network = PacketDataNetwork(options.profile.channels, mtu=options.profile.mtu)
+        self._bearers: list[Bearer] = [each for each in self._packet_data_network.bearers if each is not None]
         self._folder = _make_folder(resources)
         self._namespace = resources.enter_context(NetworkNamespace.create())
         self._loop = Loop()
@@ -121,42 +149,86 @@ class Session:
         self._link = self._open_split_link() if options.split else self._open_fused_link()
         resources.callback(self._link.close)
         self._runner = self._link.runner
-        control = ControlServer(self._folder / "control", self._loop, {"status": self._status})
+        if options.plays_qmi_proxy:
+            resources.callback(QmiProxy(self._namespace, self._link.ports).close)
+        handlers = {"status": self._status, "fault": self._link.faults.answer, **self._link.commands}
+        control = ControlServer(self._folder / "control", self._loop, handlers)
         resources.callback(control.close)
         self._control_path = control.path
         self._command: Command | None = None
         self._exit_code: int | None = None
+        self._is_configured = False
 
     def _open_fused_link(self) -> Link:
         network = open_network(self._options.network, self._bearers)
         self._resources.callback(network.close)
         self._namespace.run(addresses.prepare_namespace)
-        return FusedLink(self._loop, self._options.profile, self._namespace, network)
+        return FusedLink(
+            self._loop,
+            self._options.profile,
+            self._namespace,
+            network,
+            self._options.seed,
+            self._packet_data_network,
+            is_always_on=self._options.is_always_on,
+            sets_identity=not self._options.is_always_on,
+        )
 
     def _open_split_link(self) -> Link:
         profile = self._options.profile
         path = self._folder / "modem"
         arguments = ["--profile", profile.name, "--channels", str(len(profile.channels))]
         arguments += ["--network", self._options.network]
-        modem = ModemProcess(self._loop, path, self._folder / "modem-control", arguments)
+        arguments += ["--bearers", "up" if self._options.is_always_on else "down"]
+        if self._options.seed is not None:
+            arguments += ["--seed", str(self._options.seed)]
+        faults = {fault.name: rate for fault, rate in self._options.faults if Half.MODEM in fault.halves}
+        modem = ModemProcess(self._loop, path, self._folder / "modem-control", arguments, faults)
         self._resources.callback(modem.close)
         self._namespace.run(addresses.prepare_namespace)
-        return SplitLink(self._loop, self._namespace, path, modem)
+        return SplitLink(
+            self._loop,
+            self._namespace,
+            path,
+            modem,
+            sets_identity=not self._options.is_always_on,
+            channel_count=len(profile.channels),
+            seed=self._options.seed,
+        )
 
     # Start
 
     def start(self) -> None:
         """Boot the modem, and configure the interfaces that its channels bring."""
+        for fault, rate in self._options.faults:
+            self._link.faults.set(fault, rate)
         self._link.start()
-        tuns = self._link.host.tuns
-        wanted = len(self._bearers)
-        if not self._runner.run_until(lambda: len(tuns) == wanted, ANNOUNCE_TIMEOUT_NS):
-            raise MachineError(f"the modem announced {len(tuns)} of {wanted} channels; see what it says: -v")
-        self._namespace.run(lambda: configure_interfaces(self._bearers, tuns))
-        channels = self._link.host.driver.channels
-        is_open = lambda: all(channels[bearer.channel].is_open for bearer in self._bearers)  # noqa: E731
-        if not self._runner.run_until(is_open, ANNOUNCE_TIMEOUT_NS):
+        if self._options.profile.announce is not Announce.AT_BOOT:
+            if not self._wait_until(lambda: self._link.status(read_clock())["network"] is not None):
+                raise MachineError("the modem does not answer; see what it says: -v")
+            print(f"bamdmux: {HOW_TO_OPEN}", file=sys.stderr, flush=True)
+            return
+        host, wanted = self._link.host, len(self._bearers)
+        if not self._wait_until(lambda: len(host.tuns) == wanted):
+            raise MachineError(
+                f"the modem announced {len(host.tuns)} of {wanted} channels; see what it says: -v"
+            )
+        if not self._options.is_always_on:
+            self._namespace.run(set_loopback_up)  # all else is for who brings a bearer up
+            return
+        self._configure_interfaces()
+        self._link.caretaker.set_up = self._configure_interfaces
+        is_open = lambda: all(host.driver.channels[bearer.channel].is_open for bearer in self._bearers)  # noqa: E731
+        if not self._wait_until(is_open):
             raise MachineError("the modem did not wake for the OPENs; see what it says: -v")
+
+    def _wait_until(self, is_so: Callable[[], bool]) -> bool:
+        limit = FAULTY_TIMEOUT_NS if self._options.faults else ANNOUNCE_TIMEOUT_NS
+        return self._runner.run_until(is_so, limit)
+
+    def _configure_interfaces(self) -> None:
+        self._is_configured = True
+        self._namespace.run(lambda: configure_interfaces(self._bearers, self._link.host.tuns))
 
     def run_command(self) -> int:
         """Start the command and keep the link going until it has ended."""
@@ -165,21 +237,42 @@ class Session:
         with handling([signal.SIGTTOU], signal.SIG_IGN), wakeups(PASSED_ON) as signals:
             self._loop.watch(signals.fileno(), lambda now: self._signals_arrived(signals))
             with Command.start(
-                self._options.argv,
+                self._argv(),
                 environment=self._environment(network),
                 namespace=self._namespace,
                 binds=self._binds(network),
+                ports=NODES,
             ) as self._command:
+                self._link.ports.attach(self._command, is_making=True)
                 self._loop.watch(self._command.fileno(), self._command_changed)
-                self._runner.run_until(lambda: self._exit_code is not None)
+                self._runner.run_until(self._is_over)
                 self._loop.forget(self._command.fileno())
             self._loop.forget(signals.fileno())
         assert self._exit_code is not None
         return self._exit_code
 
+    def _argv(self) -> Sequence[str]:
+        if self._options.manager is None:
+            return self._options.argv
+        return keeper_argv(self._options.manager, self._folder, self._options.argv)
+
+    def _is_over(self) -> bool:
+        """Whether the command has ended; until then, configure interfaces that come late."""
+        if (
+            self._options.is_always_on
+            and not self._is_configured
+            and len(self._link.host.tuns) == len(self._bearers)
+        ):
+            self._configure_interfaces()
+        return self._exit_code is not None
+
     def remove(self) -> None:
-        """Remove the driver in order."""
+        """Remove the driver in order, in fine weather."""
+        self._link.faults.clear()
+        self._link.caretaker.retire()
         host = self._link.host
+        if not host.is_bound:
+            return  # a fault has taken it away already
         host.driver.remove(read_clock())
         if not self._runner.run_until(lambda: host.is_removed, REMOVE_TIMEOUT_NS):
             LOG.warning("the driver was not removed in time")
@@ -191,6 +284,7 @@ class Session:
             "BAMDMUX_GATEWAY4": str(first.gateway4),
             "BAMDMUX_GATEWAY6": str(first.gateway6),
             "BAMDMUX_CTL": str(self._control_path),
+            "SYSTEMD_DEVICE_VERIFY_SYSFS": "0",  # libudev shall believe a /sys that is a tmpfs
         }
         environment.pop("BAMDMUX_HTTP", None)  # of a run around this one
         if network["http_url"] is not None:
@@ -198,10 +292,11 @@ class Session:
         return environment
 
     def _binds(self, network: Mapping[str, Any]) -> dict[Path, Path]:
-        if network["resolv_conf"] is None:
+        if network["resolv_conf"] is None and self._options.manager is None:
             return {}
         file = self._folder / RESOLV_CONF.name
-        file.write_text(network["resolv_conf"])
+        # With a manager of modems the name servers come with a bearer.
+        file.write_text(network["resolv_conf"] if self._options.is_always_on else "")
         file.chmod(0o644)  # whoever the command becomes
         return {RESOLV_CONF: file}
 
@@ -216,6 +311,12 @@ class Session:
                     LOG.debug("= command started after %d ms", (now - self._runner.started_at) // MILLISECOND)
                 case ExecFailed():
                     print(f"bamdmux: {event.message}", file=sys.stderr, flush=True)
+                case PortsMade(masters):
+                    self._link.ports.nodes_made(masters, now)
+                case PortsRefused():
+                    self._link.ports.nodes_refused()
+                    reason = os.strerror(event.errno)
+                    print(f"bamdmux: no control ports for the command: {reason}", file=sys.stderr, flush=True)
                 case Stopped():
                     command.suspend(event)
                 case Exited():
@@ -235,6 +336,7 @@ class Session:
             "pid": os.getpid(),
             "uptime_ms": uptime_ms,
             **self._link.status(now),
+            "faults": self._link.faults.status(),
         }
 
 
@@ -258,6 +360,12 @@ def set_host(settings: Mapping[str, str]) -> None:
             Path("/proc/sys", name).write_text(value)
 
 
+def set_loopback_up() -> None:
+    """In the namespace of the host."""
+    with addresses.Netlink() as netlink:
+        netlink.set_up(addresses.LOOPBACK_INDEX)
+
+
 def configure_interfaces(bearers: Sequence[Bearer], tuns: Mapping[int, Tun]) -> None:
     """Give each interface its bearer's addresses, and the first one the way out; in their namespace."""
     first = bearers[0]
@@ -273,6 +381,8 @@ def configure_interfaces(bearers: Sequence[Bearer], tuns: Mapping[int, Tun]) -> 
 
 def _configure_interface(netlink: addresses.Netlink, bearer: Bearer, tun: Tun) -> None:
     assert tun.permanent_address is not None
+    if bearer.mtu != DEFAULT_MTU:
+        netlink.set_mtu(tun.index, bearer.mtu)
     has_ipv6 = netlink.bring_up(tun.index, tun.permanent_address)
     netlink.add_address(tun.index, IPv4Interface((bearer.address4, bearer.prefix4_length)))
     if has_ipv6:

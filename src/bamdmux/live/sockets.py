@@ -13,20 +13,16 @@ from bamdmux.errors import MachineError
 BACKLOG: Final = 32  # who connects while so many wait is told to try again, or waits itself
 
 
-class Listener:
-    """Listens at `path`, without waiting; a stale socket of somebody who has died is replaced.
+class Doorkeeper:
+    """Lets in who connects to a socket that listens, without waiting.
 
     Args:
-        kind: SOCK_STREAM or SOCK_SEQPACKET.
-
-    Raises:
-        MachineError: it is taken, or no place for a socket.
+        listener: the doorkeeper's from now on.
     """
 
-    def __init__(self, path: Path, kind: socket.SocketKind) -> None:
-        self.path = path
-        self._socket = _listen(path, kind)
-        self._identity = _identity_of(path)
+    def __init__(self, listener: socket.socket) -> None:
+        self._socket = listener
+        self._socket.setblocking(False)
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def fileno(self) -> int:
@@ -52,9 +48,30 @@ class Listener:
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
+        """Listen no more."""
+        if self._socket.fileno() >= 0:
+            self._socket.close()
+            os.close(self._spare)
+
+
+class Listener(Doorkeeper):
+    """Listens at `path`, without waiting; a stale socket of somebody who has died is replaced.
+
+    Args:
+        kind: SOCK_STREAM or SOCK_SEQPACKET.
+
+    Raises:
+        MachineError: it is taken, or no place for a socket.
+    """
+
+    def __init__(self, path: Path, kind: socket.SocketKind) -> None:
+        self.path = path
+        super().__init__(_listen(path, kind))
+        self._identity = _identity_of(path)
+
+    def close(self) -> None:
         """Listen no more, and remove the socket, unless somebody else has put another one there."""
-        self._socket.close()
-        os.close(self._spare)
+        super().close()
         if _identity_of(self.path) == self._identity:
             with suppress(OSError):
                 self.path.unlink()
@@ -76,7 +93,6 @@ def _listen(path: Path, kind: socket.SocketKind) -> socket.socket:
         if "too long" in str(error):
             raise too_long(path) from error
         raise MachineError(f"cannot listen on {path}: {error.strerror}; choose another path") from error
-    listener.setblocking(False)
     return listener
 
 

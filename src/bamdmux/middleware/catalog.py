@@ -5,14 +5,18 @@ Rates are such that a link under any of them still gets most of its packets thro
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 from bamdmux.actions import Line, Pipe
 from bamdmux.counters import DropReason
 from bamdmux.errors import UsageError
 from bamdmux.middleware import devices, frames, pipes, signals
-from bamdmux.middleware.faults import Family, Fault, Licence
+from bamdmux.middleware.faults import Family, Fault, Half, Licence
 from bamdmux.timing import MICROSECOND, MILLISECOND, SECOND
+
+_ON_HOST: Final = frozenset({Half.HOST})
+_ON_MODEM: Final = frozenset({Half.MODEM})
 
 _POWER_DROPS: Final = frozenset({DropReason.LOST_IN_FLIGHT, DropReason.RESUME_FAILED})
 # A side that dies has forgotten what was open.
@@ -35,6 +39,7 @@ def _spoiled(
         rate=rate,
         install=pipes.on_uplink(tamper) if uplink else pipes.on_downlink(tamper),
         explains=frozenset(reasons),
+        halves=_ON_HOST if uplink else _ON_MODEM,
         is_lossy=bool(reasons),
     )
 
@@ -57,6 +62,7 @@ def _injected(
         install=pipes.injecting(injection, is_early=is_early),
         explains=frozenset(explains),
         licences=frozenset(licences),
+        halves=_ON_MODEM,
     )
 
 
@@ -171,6 +177,7 @@ _DELIVERY: Final = (
         description="nobody hears a doorbell",
         rate=0.02,
         install=signals.lose_doorbells,
+        halves=_ON_HOST | _ON_MODEM,
     ),
     Fault(
         name="late-doorbell",
@@ -179,6 +186,7 @@ _DELIVERY: Final = (
         rate=0.1,
         delay_ns=(MILLISECOND, 250 * MILLISECOND),
         install=signals.delay_doorbells(),
+        halves=_ON_HOST | _ON_MODEM,
     ),
     Fault(
         name="duplicate-doorbell",
@@ -187,6 +195,7 @@ _DELIVERY: Final = (
         rate=0.2,
         delay_ns=(0, 3 * SECOND),
         install=signals.delay_doorbells(rings_twice=True),
+        halves=_ON_HOST | _ON_MODEM,
     ),
     Fault(
         name="reordered-signals",
@@ -195,6 +204,7 @@ _DELIVERY: Final = (
         rate=0.1,
         delay_ns=(MILLISECOND, 300 * MILLISECOND),
         install=signals.swap_signals,
+        halves=_ON_HOST | _ON_MODEM,
     ),
     Fault(
         name="lost-frame",
@@ -202,6 +212,7 @@ _DELIVERY: Final = (
         description="a packet to the host vanishes, and no counter can know",
         rate=0.02,
         install=pipes.lose_frames,
+        halves=_ON_MODEM,
         is_lossy=True,
     ),
     Fault(
@@ -210,6 +221,7 @@ _DELIVERY: Final = (
         description="a packet to the host comes twice",
         rate=0.02,
         install=pipes.double_frames,
+        halves=_ON_MODEM,
         licences=frozenset({Licence.DUPLICATES, Licence.REORDERING}),
     ),
     Fault(
@@ -218,6 +230,7 @@ _DELIVERY: Final = (
         description="a packet to the host is overtaken by later ones",
         rate=0.02,
         install=pipes.hold_frames(is_overtaken=True),
+        halves=_ON_MODEM,
         licences=frozenset({Licence.REORDERING}),
         explains=frozenset({DropReason.INACTIVE_CHANNEL}),
     ),
@@ -227,6 +240,7 @@ _DELIVERY: Final = (
         description="a packet to the host, and all behind it, come some batches later",
         rate=0.02,
         install=pipes.hold_frames(is_overtaken=False),
+        halves=_ON_MODEM,
         explains=frozenset({DropReason.INACTIVE_CHANNEL}),
     ),
 )
@@ -246,6 +260,7 @@ def _edges(kind: str, line: Line, description: str, wrap: type[signals.LineWrap]
         rate=rate,
         delay_ns=delay,
         install=signals.on_line(wrap, line),
+        halves=_ON_HOST if line in signals.HOST_LINES else _ON_MODEM,
         explains=frozenset() if kind == "spurious" else _POWER_DROPS,
         is_lossy=kind != "spurious",
     )
@@ -309,6 +324,7 @@ _EXHAUSTION: Final = (
         rate=0.02,
         delay_ns=(100 * MILLISECOND, 800 * MILLISECOND),
         install=signals.hold_doorbells(Pipe.TX),
+        halves=_ON_HOST,
     ),
     Fault(
         name="rx-ring-full",
@@ -317,6 +333,7 @@ _EXHAUSTION: Final = (
         rate=0.02,
         delay_ns=(20 * MILLISECOND, 90 * MILLISECOND),
         install=signals.hold_doorbells(Pipe.RX),
+        halves=_ON_MODEM,
     ),
     Fault(
         name="no-rx-buffers",
@@ -324,6 +341,7 @@ _EXHAUSTION: Final = (
         description="the host is slow to give buffers back",
         rate=0.9,
         install=pipes.starve,
+        halves=_ON_HOST,
     ),
     Fault(
         name="tun-full",
@@ -331,6 +349,7 @@ _EXHAUSTION: Final = (
         description="an interface of the host has no space",
         rate=0.005,
         install=devices.fill("interfaces"),
+        halves=_ON_HOST,
         explains=frozenset({DropReason.DEVICE_REFUSED}),
         is_lossy=True,
     ),
@@ -340,6 +359,7 @@ _EXHAUSTION: Final = (
         description="the network behind the modem has no space",
         rate=0.005,
         install=devices.fill("network"),
+        halves=_ON_MODEM,
         explains=frozenset({DropReason.DEVICE_REFUSED}),
         is_lossy=True,
     ),
@@ -355,6 +375,8 @@ def _death(name: str, who: str, when: str, what: Pipe | tuple[Line, bool], rate:
         rate=rate,
         delay_ns=(MILLISECOND, 3 * SECOND),
         install=signals.die(who, what, to_modem=to_modem),
+        # Who dies must be who has said it: the other process hears of nothing but memory.
+        halves=frozenset({Half(who)} if to_modem == (who == "host") else {}),
         explains=_CRASH_DROPS,
         is_lossy=True,
     )
@@ -405,6 +427,7 @@ _DISAGREEMENT: Final = (
         description="the modem closes a channel that is in use, and opens it some batches later",
         rate=0.01,
         install=pipes.close_for_a_while,
+        halves=_ON_MODEM,
     ),
     Fault(
         name="open-while-closing",
@@ -438,6 +461,39 @@ def find_faults(names: Iterable[str]) -> list[Fault]:
     for name in sorted(wanted):
         if name not in FAULTS:
             raise UsageError(
-                f"fault {name!r} is unknown; `bamdmux sim --faults list` names all {len(FAULTS)}"
+                f"fault {name!r} is unknown;{_suggestion(name)} "
+                f"`bamdmux run --fault list` names all {len(FAULTS)}"
             )
     return [fault for fault in FAULTS.values() if fault.name in wanted]
+
+
+def _suggestion(name: str) -> str:
+    """What was meant, perhaps: names that look like it, or that it is a part of."""
+    close = get_close_matches(name, FAULTS, n=3) or [each for each in FAULTS if name and name in each][:3]
+    return f" did you mean {' or '.join(close)}?" if close else ""
+
+
+def parse_fault(text: str) -> tuple[Fault, float]:
+    """A fault and its rate, from NAME or NAME=RATE.
+
+    Raises:
+        UsageError: there is no such fault, or the rate is none.
+    """
+    name, equals, rate_text = text.partition("=")
+    (fault,) = find_faults([name])
+    return fault, check_rate(rate_text) if equals else fault.rate
+
+
+def check_rate(value: object) -> float:
+    """A rate, from a number or its text.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        rate = float(value)  # type: ignore[arg-type]  # whatever it is: that is the question
+    except (TypeError, ValueError):
+        rate = -1.0
+    if not 0 < rate <= 1:
+        raise UsageError(f"rate {value!r} is not above 0 and at most 1")
+    return rate

@@ -12,6 +12,8 @@ FULL_PACKETS: Final = 40  # so many are refused in a row, at most
 class FullDevice:
     """An interface that refuses packets at times; reading from it is left alone."""
 
+    is_at_rest: Final = True
+
     def __init__(self, inner: NetDevice, strikes: Strikes) -> None:
         self.read_into = inner.read_into
         self._write = inner.write

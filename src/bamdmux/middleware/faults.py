@@ -7,11 +7,11 @@
 Whoever builds a link, the simulation or a live one, sends each part through `wrapped` on its way to the
 machine, and gives the three things that a fault may ask for: to be called later, a restart of either side.
 A fault knows neither heap nor loop. A part that is made anew, as the interfaces and the pipe ends of a new
-driver, is wrapped anew; the dice are shared.
+driver, is wrapped anew; the dice are shared. A part that is in use already is wrapped by overlay.py.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Protocol, TypeVar
@@ -48,6 +48,14 @@ class Family(Enum):
 
 
 @unique
+class Half(Enum):
+    """One side of a link, where each is a process."""
+
+    HOST = "host"  # its pipe ends and interfaces, and what it tells the modem
+    MODEM = "modem"  # its pipe ends and network, and what it tells the host
+
+
+@unique
 class Licence(Enum):
     """What a link under a fault may do although a healthy one never does. All else is held against it."""
 
@@ -66,6 +74,7 @@ class Fault:
         delay_ns: for faults that take or wait some time, the least and the most of it.
         explains: what the machines may count as dropped because of it. Not empty: packets get lost.
         licences: what the link may do under it.
+        halves: which sides can do it for themselves, where each is a process. None: it needs both in one.
         install: puts its wraps where they belong.
     """
 
@@ -77,6 +86,7 @@ class Fault:
     delay_ns: tuple[Duration, Duration] = (0, 0)
     explains: frozenset[DropReason] = frozenset()
     licences: frozenset[Licence] = frozenset()
+    halves: frozenset[Half] = frozenset()
     is_lossy: bool = False
 
 
@@ -95,6 +105,10 @@ class Strikes:
             return False
         self.count += 1
         return True
+
+    def missed(self) -> None:
+        """It would have, but there was nothing to strike at."""
+        self.count -= 1
 
     def delay(self) -> Duration:
         least, most = self._delay_ns
@@ -125,11 +139,17 @@ class Middleware:
     Args:
         later: calls a function once that time has passed.
         restart_modem, restart_host: let a side die, and come back.
+        nudge_modem: lets the modem look at its rings although no doorbell rang; None where nobody can.
+        announced: channels that the modem has opened before the wraps are put on.
+        edge_count: what a line's word says when the wraps are put on.
     """
 
     later: Later
     restart_modem: Restart
     restart_host: Restart
+    nudge_modem: Callable[[Instant], None] | None = None
+    announced: Sequence[int] = ()
+    edge_count: Callable[[Line], int] = lambda line: 0
     host_tx: list[Wrap[PipeOwner]] = field(default_factory=list)
     host_rx: list[Wrap[PipeOwner]] = field(default_factory=list)
     modem_tx: list[Wrap[PipePeer]] = field(default_factory=list)

@@ -9,7 +9,7 @@ What a wrap does not change it passes on (`__getattr__`), so each has the interf
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from bamdmux.bam.pipe import PipeOwner, PipePeer
@@ -22,11 +22,13 @@ from bamdmux.middleware.frames import (
     command,
     is_intact,
 )
+from bamdmux.timing import MILLISECOND, Duration, Instant
 from bamdmux.wire.dmux import Command
 
 Install = Callable[[Middleware, Strikes], None]
 
 LATE_BATCHES: Final = 8  # after so many more, frames that were kept back go out at the latest
+NUDGE_DELAY: Final[Duration] = 20 * MILLISECOND  # all of them are over before a host suspends
 STARVED_BUFFERS: Final = 1  # so many a starved modem keeps, else nobody would ever ring again
 
 
@@ -36,6 +38,11 @@ class _PeerWrap:
     def __init__(self, inner: PipePeer) -> None:
         self._inner = inner
         self._slot = memoryview(b"")
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it holds nothing that has yet to go on."""
+        return True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -71,20 +78,36 @@ class TamperingPeer(_PeerWrap):
 class InjectingPeer(_PeerWrap):
     """Adds frames that the modem did not send.
 
+    They go with batches that it did send: else the answer to one, a buffer that the host gives back, would be
+    the occasion for the next.
+
     Args:
+        announced: the channels that the modem has opened already.
         is_early: before the modem's own frames, and on channels that it has not opened yet; else behind them.
     """
 
     def __init__(
-        self, inner: PipePeer, injection: Injection, strikes: Strikes, tally: Tally, *, is_early: bool = False
+        self,
+        inner: PipePeer,
+        injection: Injection,
+        strikes: Strikes,
+        tally: Tally,
+        announced: Iterable[int],
+        *,
+        is_early: bool = False,
     ) -> None:
         super().__init__(inner)
         self._injection = injection
         self._strikes = strikes
         self._tally = tally
         self._is_early = is_early
-        self._open: list[int] = []
+        self._open: list[int] = list(announced)
         self._published = 0  # entries that no doorbell has announced yet
+        self._has_sent = False  # the modem, since the last `publish`
+
+    @property
+    def is_at_rest(self) -> bool:
+        return not self._published
 
     def available(self) -> int:
         if self._is_early:
@@ -98,11 +121,13 @@ class InjectingPeer(_PeerWrap):
             if channel in self._open:
                 self._open.clear()  # announced anew: the modem has restarted
             self._open.append(channel)
+        self._has_sent = True
         return self._inner.complete(written)
 
     def publish(self) -> int:
-        if not self._is_early and self._open:
+        if not self._is_early and self._open and self._has_sent:
             self._inject()
+        self._has_sent = False
         published, self._published = self._published + self._inner.publish(), 0
         return published
 
@@ -110,7 +135,9 @@ class InjectingPeer(_PeerWrap):
         if not self._strikes.now():
             return
         frames = self._injection(self._open, self._strikes)
-        if len(frames) <= self._inner.available():  # all of them, or what was closed might stay so
+        if not frames or len(frames) > self._inner.available():
+            self._strikes.missed()  # all of them or none, or what was closed might stay so
+        else:
             for frame in frames:
                 self._emit(frame)
             self._tally.injected += len(frames)
@@ -168,6 +195,10 @@ class HoldingPeer(_PeerWrap):
         self._held: deque[bytes] = deque()
         self._batches_left = 0
 
+    @property
+    def is_at_rest(self) -> bool:
+        return not self._held
+
     def complete(self, written: int | None = None) -> bool:
         if not written or not self._has_data():
             return self._inner.complete(written)
@@ -191,19 +222,31 @@ class HoldingPeer(_PeerWrap):
 
 
 class ClosingPeer(_PeerWrap):
-    """A channel that is closed, and opened again with a later batch."""
+    """A channel that is closed, and opened again with a later batch.
 
-    def __init__(self, inner: PipePeer, strikes: Strikes, tally: Tally) -> None:
+    Where it was the only one in use no batch might come. So the modem is nudged, if the link can do that.
+    """
+
+    def __init__(self, inner: PipePeer, strikes: Strikes, link: Middleware) -> None:
         super().__init__(inner)
         self._strikes = strikes
-        self._tally = tally
+        self._tally = link.tally
+        self._later = link.later
+        self._nudge_modem = link.nudge_modem
+        self._nudges_left = 0
         self._last_channel = 0
         self._closed: int | None = None
         self._batches_left = 0
+        self._has_sent = False  # the modem, since the last `publish`
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self._closed is None
 
     def complete(self, written: int | None = None) -> bool:
         if written and self._has_data():
             self._last_channel = self._slot[CHANNEL_OFFSET]
+            self._has_sent = True
         return self._inner.complete(written)
 
     def publish(self) -> int:
@@ -213,10 +256,25 @@ class ClosingPeer(_PeerWrap):
                 if self._batches_left <= 0 or not self._strikes.rate:
                     self._say(Command.OPEN, self._closed)
                     self._closed = None
-            elif self._strikes.now():
+            elif self._has_sent and self._strikes.now():
                 self._closed, self._batches_left = self._last_channel, self._strikes.number(1, LATE_BATCHES)
                 self._say(Command.CLOSE, self._closed)
+                self._nudges_left = LATE_BATCHES
+                self._nudge_later()
+        self._has_sent = False
         return self._inner.publish()
+
+    def _nudge_later(self) -> None:
+        if self._nudge_modem is not None:
+            self._later(NUDGE_DELAY, self._nudge)
+
+    def _nudge(self, now: Instant) -> None:
+        if self._closed is None or self._nudge_modem is None:
+            return
+        self._nudges_left -= 1
+        self._nudge_modem(now)
+        if self._nudges_left:
+            self._nudge_later()
 
     def _say(self, what: Command, channel: int) -> None:
         self._emit(command(what, channel))
@@ -228,6 +286,11 @@ class _OwnerWrap:
 
     def __init__(self, inner: PipeOwner) -> None:
         self._inner = inner
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it holds nothing that has yet to go on."""
+        return True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -255,6 +318,10 @@ class StarvingOwner(_OwnerWrap):
         super().__init__(inner)
         self._strikes = strikes
         self._held_back = 0  # queued, but not shown to the modem
+
+    @property
+    def is_at_rest(self) -> bool:
+        return not self._held_back
 
     def open(self) -> None:
         self._inner.open()
@@ -348,7 +415,9 @@ def on_uplink(tamper: Tamper) -> Install:
 def injecting(injection: Injection, *, is_early: bool = False) -> Install:
     def install(link: Middleware, strikes: Strikes) -> None:
         def wrap(inner: PipePeer) -> PipePeer:
-            return _as_peer(InjectingPeer(inner, injection, strikes, link.tally, is_early=is_early))
+            return _as_peer(
+                InjectingPeer(inner, injection, strikes, link.tally, link.announced, is_early=is_early)
+            )
 
         link.modem_rx.append(wrap)
 
@@ -374,7 +443,7 @@ def hold_frames(*, is_overtaken: bool) -> Install:
 
 
 def close_for_a_while(link: Middleware, strikes: Strikes) -> None:
-    link.modem_rx.append(lambda inner: _as_peer(ClosingPeer(inner, strikes, link.tally)))
+    link.modem_rx.append(lambda inner: _as_peer(ClosingPeer(inner, strikes, link)))
 
 
 def starve(link: Middleware, strikes: Strikes) -> None:

@@ -27,6 +27,11 @@ class Signals:
     def __init__(self, inner: FarSide) -> None:
         self._inner = inner
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it can be taken off. What is held back comes by `later`, and needs no place here."""
+        return True
+
     def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
         self._inner.line_changed(line, edge_count, now)
 
@@ -129,14 +134,18 @@ class SwappedSignals(Signals):
 
 
 class LineWrap(Signals):
-    """One line; what is held back hands over the newest count."""
+    """One line; what is held back hands over the newest count.
 
-    def __init__(self, inner: FarSide, line: Line, strikes: Strikes, later: Later) -> None:
+    Args:
+        newest: the line's count now.
+    """
+
+    def __init__(self, inner: FarSide, line: Line, strikes: Strikes, later: Later, newest: int) -> None:
         super().__init__(inner)
         self._line = line
         self._strikes = strikes
         self._later = later
-        self._newest = 0
+        self._newest = newest
 
     def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
         if line is self._line:
@@ -171,8 +180,8 @@ class LateEdges(LineWrap):
 class MergedEdges(LineWrap):
     """An edge waits for the next one, and one wake-up stands for both."""
 
-    def __init__(self, inner: FarSide, line: Line, strikes: Strikes, later: Later) -> None:
-        super().__init__(inner, line, strikes, later)
+    def __init__(self, inner: FarSide, line: Line, strikes: Strikes, later: Later, newest: int) -> None:
+        super().__init__(inner, line, strikes, later, newest)
         self._is_waiting = False
 
     def _moved(self, now: Instant) -> None:
@@ -220,15 +229,21 @@ class PowerGlitches(LineWrap):
         inner: FarSide,
         strikes: Strikes,
         later: Later,
+        newest: int,
         *,
         after_rise: bool = False,
         is_hidden: bool = False,
     ) -> None:
-        super().__init__(inner, Line.MODEM_POWER, strikes, later)
+        super().__init__(inner, Line.MODEM_POWER, strikes, later, newest)
         self._after_rise = after_rise
         self._is_hidden = is_hidden
         self._is_falling = False
         self._extra = 0
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Never again once it has struck: without its edges the count would go back."""
+        return not self._extra
 
     def _moved(self, now: Instant) -> None:
         self._tell(now)
@@ -269,10 +284,10 @@ class PowerGlitches(LineWrap):
 class EarlyAcks:
     """The modem's ack shows before the modem has seen the vote. Sits on both directions."""
 
-    def __init__(self, strikes: Strikes) -> None:
+    def __init__(self, strikes: Strikes, shown: int) -> None:
         self._strikes = strikes
         self._to_host: FarSide | None = None
-        self._shown = 0
+        self._shown = shown
 
     def watch(self, inner: FarSide) -> FarSide:
         return _VoteWatch(inner, self._voted)
@@ -382,7 +397,7 @@ def hold_doorbells(pipe: Pipe) -> Install:
 def on_line(wrap: type[LineWrap], line: Line) -> Install:
     def install(link: Middleware, strikes: Strikes) -> None:
         seam = link.to_modem if line in HOST_LINES else link.to_host
-        seam.append(lambda inner: wrap(inner, line, strikes, link.later))
+        seam.append(lambda inner: wrap(inner, line, strikes, link.later, link.edge_count(line)))
 
     return install
 
@@ -390,7 +405,10 @@ def on_line(wrap: type[LineWrap], line: Line) -> Install:
 def glitch_power(*, after_rise: bool = False, is_hidden: bool = False) -> Install:
     def install(link: Middleware, strikes: Strikes) -> None:
         def wrap(inner: FarSide) -> FarSide:
-            return PowerGlitches(inner, strikes, link.later, after_rise=after_rise, is_hidden=is_hidden)
+            newest = link.edge_count(Line.MODEM_POWER)
+            return PowerGlitches(
+                inner, strikes, link.later, newest, after_rise=after_rise, is_hidden=is_hidden
+            )
 
         link.to_host.append(wrap)
 
@@ -398,7 +416,7 @@ def glitch_power(*, after_rise: bool = False, is_hidden: bool = False) -> Instal
 
 
 def ack_early(link: Middleware, strikes: Strikes) -> None:
-    both = EarlyAcks(strikes)
+    both = EarlyAcks(strikes, link.edge_count(Line.MODEM_ACK))
     link.to_modem.append(both.watch)
     link.to_host.append(both.answer)
 

@@ -5,7 +5,8 @@
 
 After an honest handover it plays its role just well enough to be listened to, and meanwhile writes random and
 boundary values to lines, tails, positions, descriptors and buffers; rings wildly, reads the other's bell
-empty, fills it, switches both its ends to blocking; hangs up and comes back. It needs only bamdmux. All is
+empty, fills it, switches both its ends to blocking; says things of control ports that exist or do not, floods
+them and does not read; hangs up and comes back. It needs only bamdmux. All is
 drawn from one seed, which is printed; what the other process does meanwhile is not, so a seed repeats the
 idea, not the run.
 """
@@ -77,9 +78,11 @@ class Peer:
         memory: memoryview,
         layout: LinkLayout,
         bells: list[socket.socket],
+        ports: socket.socket,
         dice: random.Random,
     ) -> None:
         self.connection = connection
+        self.ports = ports
         self.memory = memory
         self.layout = layout
         self.bells = bells  # our end first; as the host we keep the other's end too
@@ -103,6 +106,10 @@ class Peer:
             self.steal_rings,
             self.block,
             self.pause,
+            *[self.say_of_ports] * 12,
+            *[self.hear_of_ports] * 6,
+            self.flood_ports,
+            self.scribble_to_ports,
         ]
         self.start()
 
@@ -275,6 +282,30 @@ class Peer:
         for bell in self.bells:
             bell.setblocking(True)
 
+    # Control ports
+
+    def say_of_ports(self) -> None:
+        """Something that may be said, of a port that may exist."""
+        kind, port = self.dice.randrange(1, 6), self.dice.choice((0, 0, 1, 2, 3, 66, 0xFFFFFFFF))
+        detail = self.dice.choice((0, 0, 1, 2, 255))
+        size = self.dice.choice((1, 16, 4096, 65536))
+        data = self.dice.choice((b"", b"AT\r", b"\x01\x0b\0\0\0\0\0\1\x21\0\0\0", self.dice.randbytes(size)))
+        opening = self.dice.randrange(6)
+        self.ports.send(struct.pack("<BBHI", kind, detail, opening, port) + data, socket.MSG_DONTWAIT)
+
+    def hear_of_ports(self) -> None:
+        while self.ports.recv(1 << 17, socket.MSG_DONTWAIT):
+            pass
+
+    def flood_ports(self) -> None:
+        """Until no more fits, and some when it does again."""
+        self.ports.setblocking(True)
+        for _ in range(5000):
+            self.say_of_ports()
+
+    def scribble_to_ports(self) -> None:
+        self.ports.send(self.dice.randbytes(self.dice.choice((0, 1, 7, 8, 9, 70_000))), socket.MSG_DONTWAIT)
+
     def pause(self) -> None:
         """Let the other side get somewhere."""
         time.sleep(self.dice.choice((0, 0, 0, 0, 0.0001, 0.001, 0.01)))
@@ -282,6 +313,7 @@ class Peer:
     def close(self) -> None:
         for bell in self.bells:
             bell.close()
+        self.ports.close()
         self.connection.close()
 
 
@@ -315,8 +347,9 @@ def attack_host(connection: socket.socket, until: float, dice: random.Random) ->
     layout = decode_memory(offer)
     shared = SharedMemory.adopt(offer.descriptors[0], layout)
     bell = socket.socket(fileno=offer.descriptors[1])
+    ports = socket.socket(fileno=offer.descriptors[2])
     send(connection, encode_answer())
-    attack(Role.MODEM, connection, shared, [bell], until, dice)
+    attack(Role.MODEM, connection, shared, [bell], ports, until, dice)
     return True
 
 
@@ -336,13 +369,15 @@ def be_host(path: Path, until: float, dice: random.Random) -> int:
             layout = LinkLayout() if dice.random() < 0.5 else LinkLayout(slot_count=slot_count, **sizes)
             shared = SharedMemory.create(layout)
             ours, theirs = socket.socketpair()
+            our_ports, their_ports = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             send(connection, encode_hello(Role.HOST))
-            send(connection, encode_memory(layout), [shared.fileno(), theirs.fileno()])
+            send(connection, encode_memory(layout), [shared.fileno(), theirs.fileno(), their_ports.fileno()])
+            their_ports.close()
             hello, answer = receive(connection), receive(connection)
             if hello is not None and answer is not None:
                 check_answer(answer.data)
                 count += 1
-                attack(Role.HOST, connection, shared, [ours, theirs], until, dice)
+                attack(Role.HOST, connection, shared, [ours, theirs], our_ports, until, dice)
             shared.close()
     return count
 
@@ -352,11 +387,12 @@ def attack(
     connection: socket.socket,
     shared: SharedMemory,
     bells: list[socket.socket],
+    ports: socket.socket,
     until: float,
     dice: random.Random,
 ) -> None:
     connection.setblocking(False)
-    peer = Peer(role, connection, shared.memory, shared.layout, bells, dice)
+    peer = Peer(role, connection, shared.memory, shared.layout, bells, ports, dice)
     try:
         peer.attack(until)
     finally:

@@ -193,9 +193,12 @@ class ModemProgram(Program):
 class HostProgram(Program):
     """`bamdmux host`, whose interfaces appear in `place`."""
 
-    def __init__(self, place: Place, folder: Path, *, name: str = "host", link: str = "link") -> None:
+    def __init__(
+        self, place: Place, folder: Path, *, name: str = "host", link: str = "link", ports: Path | None = None
+    ) -> None:
         self.place = place
         arguments = ["-m", "bamdmux", "host", f"--connect={folder / link}"]
+        arguments += [f"--ports={ports}"] if ports is not None else []
         super().__init__(place.python(*arguments), folder, name)
 
     def is_connected(self) -> bool:

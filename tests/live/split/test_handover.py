@@ -33,11 +33,11 @@ from bamdmux.live.split.handover import (
     send,
 )
 
-HOST_HELLO = b"BAMDMUX\0\x01\0\x01\0"
-MODEM_HELLO = b"BAMDMUX\0\x01\0\x02\0"
+HOST_HELLO = b"BAMDMUX\0\x02\0\x01\0"
+MODEM_HELLO = b"BAMDMUX\0\x02\0\x02\0"
 DEFAULT = LinkLayout()
 DEFAULT_MEMORY = b"\x20\0\0\0\0\x08\0\0\x04\x08\0\0" + DEFAULT.size_bytes.to_bytes(8, "little")
-TWO = [1, 2]  # descriptors that nobody looks at
+THREE = [1, 2, 3]  # descriptors that nobody looks at
 
 
 @pytest.fixture
@@ -86,17 +86,17 @@ def test_what_versions_to_come_add_to_a_hello_is_passed_over() -> None:
     check_hello(HOST_HELLO + b"more to say", Role.HOST)
 
 
-@pytest.mark.parametrize("version", [0, 2, 0xFFFF])
+@pytest.mark.parametrize("version", [0, 1, 3, 0xFFFF])
 def test_another_version_is_told_with_both_numbers(version: int) -> None:
     data = b"BAMDMUX\0" + struct.pack("<HH", version, 7)  # whatever its roles are
     reason, text = refused(lambda: check_hello(data, Role.HOST))
     assert reason is Refusal.WRONG_VERSION
-    assert text == f"the other side speaks version {version}, we speak 1"
+    assert text == f"the other side speaks version {version}, we speak 2"
 
 
 @pytest.mark.parametrize("role", [0, 2, 3, 0xFFFF])
 def test_only_a_host_is_a_host(role: int) -> None:
-    data = b"BAMDMUX\0\x01\0" + struct.pack("<H", role)
+    data = b"BAMDMUX\0\x02\0" + struct.pack("<H", role)
     assert refused(lambda: check_hello(data, Role.HOST)) == (Refusal.WRONG_ROLE, "the other side is no host")
 
 
@@ -110,7 +110,7 @@ def test_a_host_wants_a_modem() -> None:
 
 def test_a_layout_is_these_bytes() -> None:
     assert encode_memory(DEFAULT) == DEFAULT_MEMORY
-    assert decode_memory(Message(DEFAULT_MEMORY, TWO)) == DEFAULT
+    assert decode_memory(Message(DEFAULT_MEMORY, THREE)) == DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_layout_is_these_bytes() -> None:
     ],
 )
 def test_the_smallest_and_the_largest_layout_are_taken(layout: LinkLayout) -> None:
-    assert decode_memory(Message(encode_memory(layout), TWO)) == layout
+    assert decode_memory(Message(encode_memory(layout), THREE)) == layout
 
 
 @pytest.mark.parametrize("length", [*range(len(DEFAULT_MEMORY)), len(DEFAULT_MEMORY) + 1])
 def test_a_layout_of_another_length_is_none(length: int) -> None:
     data = (DEFAULT_MEMORY + b"\0")[:length]
-    reason, text = refused(lambda: decode_memory(Message(data, TWO)))
+    reason, text = refused(lambda: decode_memory(Message(data, THREE)))
     assert (reason, text) == (Refusal.BAD_LAYOUT, f"{length} bytes are no layout")
 
 
@@ -146,21 +146,21 @@ def test_a_layout_of_another_length_is_none(length: int) -> None:
 )
 def test_a_layout_out_of_bounds_is_refused(slot_count: int, receive_bytes: int, transmit_bytes: int) -> None:
     data = struct.pack("<IIIQ", slot_count, receive_bytes, transmit_bytes, DEFAULT.size_bytes)
-    assert refused(lambda: decode_memory(Message(data, TWO)))[0] is Refusal.BAD_LAYOUT
+    assert refused(lambda: decode_memory(Message(data, THREE)))[0] is Refusal.BAD_LAYOUT
 
 
 @pytest.mark.parametrize("size", [0, DEFAULT.size_bytes - 1, DEFAULT.size_bytes + 4096, (1 << 64) - 1])
 def test_a_size_that_is_not_the_layout_s_is_refused(size: int) -> None:
     data = DEFAULT_MEMORY[:12] + struct.pack("<Q", size)
-    reason, text = refused(lambda: decode_memory(Message(data, TWO)))
+    reason, text = refused(lambda: decode_memory(Message(data, THREE)))
     assert reason is Refusal.WRONG_SIZE
     assert text == f"size {size} is not the {DEFAULT.size_bytes} of the layout"
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 16])
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 16])
 def test_another_number_of_descriptors_is_refused(count: int) -> None:
     reason, text = refused(lambda: decode_memory(Message(DEFAULT_MEMORY, [0] * count)))
-    assert (reason, text) == (Refusal.WRONG_DESCRIPTORS, f"{count} descriptors are not 2")
+    assert (reason, text) == (Refusal.WRONG_DESCRIPTORS, f"{count} descriptors are not 3")
 
 
 # ANSWER
@@ -197,7 +197,7 @@ def test_a_long_reason_is_cut_to_a_message() -> None:
 def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     for read in (
         lambda: check_hello(data, Role.HOST),
-        lambda: decode_memory(Message(data, TWO)),
+        lambda: decode_memory(Message(data, THREE)),
         lambda: check_answer(data),
         lambda: check_hello(HOST_HELLO[:8] + data, Role.HOST),
     ):
@@ -302,4 +302,4 @@ def test_who_does_not_read_is_not_waited_for(ends: tuple[socket.socket, socket.s
 
 def test_every_refusal_has_its_code() -> None:
     assert [refusal.value for refusal in Refusal] == list(range(1, len(Refusal) + 1))
-    assert handover.VERSION == 1
+    assert handover.VERSION == 2

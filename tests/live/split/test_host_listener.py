@@ -16,9 +16,11 @@ from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.live.loop import Loop
+from bamdmux.live.ports.control_side import ControlSide
 from bamdmux.live.runner import Runner
 from bamdmux.live.split.host_listener import MAX_VISITORS, HostListener
 from bamdmux.live.split.memory import SEALS, SharedMemory
+from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import load_profile
 from bamdmux.netdevice import QueueDevice
@@ -58,9 +60,11 @@ class Modem:
         network = SilentNetwork()
         stack.callback(network.close)
         profile = load_profile("msm8916")
-        self.listener = HostListener(path, loop, profile, network, PacketDataNetwork(profile.channels))
+        packet_data_network = PacketDataNetwork(profile.channels)
+        self.control = ControlSide(ControlPlane(profile, packet_data_network))
+        self.listener = HostListener(path, loop, profile, network, packet_data_network, self.control)
         stack.callback(self.listener.close)
-        self.runner = Runner(loop, [self.listener])
+        self.runner = Runner(loop, [self.listener, self.control])
         self.descriptors = descriptor_count()
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -113,16 +117,19 @@ class Modem:
 
 
 class HonestHost:
-    """Hands over memory and a bell, then looks at what the modem does there."""
+    """Hands over memory, a bell and a socket for ports, then looks at what the modem does there."""
 
     def __init__(self, modem: Modem, layout: LinkLayout = LAYOUT) -> None:
         self.modem = modem
         self.connection = modem.visit()
         self.connection.send(HOST_HELLO)
         self.shared = SharedMemory.create(layout)
-        self.bell, theirs = socket.socketpair()
-        hand_over(self.connection, memory_of(layout), [self.shared.fileno(), theirs.fileno()])
-        theirs.close()
+        self.bell, their_bell = socket.socketpair()
+        self.ports, their_ports = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        descriptors = [self.shared.fileno(), their_bell.fileno(), their_ports.fileno()]
+        hand_over(self.connection, memory_of(layout), descriptors)
+        their_bell.close()
+        their_ports.close()
         assert modem.hear(self.connection) == b"\0\0"
 
     def frames(self) -> list[bytes]:
@@ -143,6 +150,7 @@ class HonestHost:
     def close(self) -> None:
         self.connection.close()
         self.bell.close()
+        self.ports.close()
         self.shared.close()
         del self.shared  # the mapping, which holds a descriptor of its own
 
@@ -265,8 +273,8 @@ def test_an_empty_message_is_the_end(modem: Modem) -> None:
 
 def test_another_version_is_told_both_numbers(modem: Modem, caplog: pytest.LogCaptureFixture) -> None:
     visitor = modem.visit()
-    visitor.send(b"BAMDMUX\0\x02\0\x01\0and what version 2 has to say")
-    text = "the other side speaks version 2, we speak 1"
+    visitor.send(b"BAMDMUX\0\x03\0\x01\0and what version 3 has to say")
+    text = "the other side speaks version 3, we speak 2"
     assert modem.refusal(visitor) == (2, text)
     assert f"= refused a host: {text}" in caplog.text
 
@@ -293,18 +301,18 @@ def greeted(modem: Modem) -> socket.socket:
     return visitor
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 16, 17, 253])
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 16, 17, 253])
 def test_another_number_of_descriptors_is_refused(modem: Modem, count: int) -> None:
     visitor = greeted(modem)
     hand_over(visitor, DEFAULT_MEMORY, [visitor.fileno()] * count)
-    assert modem.refusal(visitor) == (5, f"{min(count, 16)} descriptors are not 2")
+    assert modem.refusal(visitor) == (5, f"{min(count, 16)} descriptors are not 3")
 
 
 @pytest.mark.parametrize("kind", NO_MEMFDS)
 def test_memory_of_another_kind_is_refused(modem: Modem, kind: str) -> None:
     visitor, passed = greeted(modem), NO_MEMFDS[kind]()
     bell, theirs = socket.socketpair()
-    hand_over(visitor, DEFAULT_MEMORY, [passed, theirs.fileno()])
+    hand_over(visitor, DEFAULT_MEMORY, [passed, theirs.fileno(), visitor.fileno()])
     os.close(passed)
     bell.close()
     theirs.close()
@@ -315,17 +323,30 @@ def test_memory_of_another_kind_is_refused(modem: Modem, kind: str) -> None:
 def test_a_bell_of_another_kind_is_refused(modem: Modem, kind: str) -> None:
     visitor, passed = greeted(modem), NO_DOORBELLS[kind]()
     memory = memfd(LAYOUT.size_bytes, SEALS)
-    hand_over(visitor, DEFAULT_MEMORY, [memory, passed])
+    hand_over(visitor, DEFAULT_MEMORY, [memory, passed, visitor.fileno()])
     os.close(passed)
     os.close(memory)
     assert modem.refusal(visitor)[0] == 9
+
+
+@pytest.mark.parametrize("kind", ["memfd", "bell"])
+def test_ports_of_another_kind_are_refused(modem: Modem, kind: str) -> None:
+    visitor = greeted(modem)
+    memory = memfd(LAYOUT.size_bytes, SEALS)
+    bell, theirs = socket.socketpair()
+    passed = {"memfd": memory, "bell": theirs.fileno()}[kind]
+    hand_over(visitor, DEFAULT_MEMORY, [memory, theirs.fileno(), passed])
+    os.close(memory)
+    bell.close()
+    theirs.close()
+    assert modem.refusal(visitor) == (12, "what was passed for ports is no Unix socket of packets")
 
 
 def test_the_right_ones_in_the_wrong_order_are_refused(modem: Modem) -> None:
     visitor = greeted(modem)
     memory = memfd(LAYOUT.size_bytes, SEALS)
     bell, theirs = socket.socketpair()
-    hand_over(visitor, DEFAULT_MEMORY, [theirs.fileno(), memory])
+    hand_over(visitor, DEFAULT_MEMORY, [theirs.fileno(), memory, visitor.fileno()])
     os.close(memory)
     bell.close()
     theirs.close()
@@ -348,7 +369,7 @@ def test_memory_that_could_hurt_us_is_refused(modem: Modem, size: int, seals: in
     visitor = greeted(modem)
     memory = memfd(size, *([seals] if seals else []))
     bell, theirs = socket.socketpair()
-    hand_over(visitor, DEFAULT_MEMORY, [memory, theirs.fileno()])
+    hand_over(visitor, DEFAULT_MEMORY, [memory, theirs.fileno(), visitor.fileno()])
     os.close(memory)
     bell.close()
     theirs.close()
@@ -430,7 +451,7 @@ def test_of_two_that_greet_at_once_one_is_served(modem: Modem) -> None:
     slow = greeted(modem)
     modem.runner.run_until(lambda: False, SECOND // 20)
     first = HonestHost(modem)
-    hand_over(slow, DEFAULT_MEMORY, [slow.fileno()] * 2)
+    hand_over(slow, DEFAULT_MEMORY, [slow.fileno()] * 3)
     assert modem.hear(slow)[:2] == b"\x0a\0"
     assert first.frames() == OPENS
     first.close()

@@ -26,8 +26,12 @@ RSS_LIMIT_KB = 60 * 1024
 GROWTH_LIMIT_KB = 4096  # once everything is loaded; a leak of one object for each frame would be far more
 WARM_UP_CONNECTIONS = 10
 
-# What a user may do meanwhile.
+# What a user may do meanwhile; $1 is the folder with the links to the control ports.
 USER = f"""
+while sleep 0.01; do
+    printf 'AT\\r' | timeout 0.1 dd of=$1/wwan0at0 oflag=nonblock
+    timeout 0.1 dd if=$1/wwan0qmi0 iflag=nonblock
+done &
 while sleep 0.05; do
     for channel in 0 1 7; do ip link set wwan$channel up; done
     ip address replace {ADDRESS}/30 dev wwan0
@@ -57,7 +61,8 @@ def attack_both(identity: str, stack: ExitStack, seconds: int) -> None:
     place, other = stack.enter_context(Place(identity)), stack.enter_context(Place(identity))
     program = str(shutil.copy(PEER, scratch()))
     Path(program).chmod(0o644)
-    host = stack.enter_context(HostProgram(place, folders[0]))
+    ports = scratch()
+    host = stack.enter_context(HostProgram(place, folders[0], ports=ports))
     modem = stack.enter_context(ModemProgram(identity, folders[1]))
     for survivor in (host, modem):
         survivor.wait_until_it_answers()
@@ -66,7 +71,7 @@ def attack_both(identity: str, stack: ExitStack, seconds: int) -> None:
         for role, folder in zip(("modem", "host"), folders, strict=True)
     ]
     everyday = [
-        start(stack, *place.line("sh", "-c", f"exec >/dev/null 2>&1\n{USER}")),
+        start(stack, *place.line("sh", "-c", f"exec >/dev/null 2>&1\n{USER}", "sh", str(ports))),
         start(stack, *modem.in_network("sh", "-c", f"exec >/dev/null 2>&1; ping -i 0.002 {ADDRESS}")),
     ]
     limits = [RSS_LIMIT_KB, RSS_LIMIT_KB]

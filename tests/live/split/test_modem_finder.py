@@ -17,6 +17,7 @@ from bamdmux.errors import MachineError
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
 from bamdmux.live.namespaces import NetworkNamespace
+from bamdmux.live.ports.board import PortBoard
 from bamdmux.live.runner import Runner
 from bamdmux.live.split.memory import SharedMemory
 from bamdmux.live.split.modem_finder import Finding, ModemFinder
@@ -41,7 +42,9 @@ class Host:
         stack.callback(self.shared.close)
         self.side = HostSide(self.shared.memory, self.shared.layout, namespace, loop)
         stack.callback(self.side.close)
-        self.finder = ModemFinder(path, loop, self.side, self.shared)
+        self.board = PortBoard(loop)
+        stack.callback(self.board.close)
+        self.finder = ModemFinder(path, loop, self.side, self.shared, self.board)
         stack.callback(self.finder.close)
         self.runner = Runner(loop, [self.side, self.finder])
         self.side.start(self.runner.now)
@@ -119,11 +122,12 @@ class Modem:
 
     def accept(self, host: Host) -> None:
         assert self.hear(host) == DEFAULT_MEMORY
-        assert len(self.descriptors) == 2
+        assert len(self.descriptors) == 3
         self.say(YES)
         host.until_state(Finding.CONNECTED)
         os.close(self.descriptors.pop(0))
-        self.bell = self.stack.enter_context(socket.socket(fileno=self.descriptors.pop()))
+        self.bell = self.stack.enter_context(socket.socket(fileno=self.descriptors.pop(0)))
+        self.ports = self.stack.enter_context(socket.socket(fileno=self.descriptors.pop()))
 
     def hear_ring(self) -> bool:
         """Whether the host has rung; the rings are read."""
@@ -137,6 +141,7 @@ class Modem:
         self.connection.close()
         with suppress(AttributeError):
             self.bell.close()
+            self.ports.close()
 
 
 def descriptor_count() -> int:
@@ -163,13 +168,16 @@ def modem(host: Host, stack: ExitStack) -> Modem:
 # Found
 
 
-def test_a_modem_gets_memory_and_a_bell(host: Host, modem: Modem, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_modem_gets_memory_a_bell_and_a_socket_for_ports(
+    host: Host, modem: Modem, caplog: pytest.LogCaptureFixture
+) -> None:
     modem.greet(host)
     assert host.finder.state is Finding.LOOKING or host.finder.state is Finding.GREETING
     assert modem.hear(host) == DEFAULT_MEMORY
-    memory, bell = modem.descriptors
+    memory, bell, ports = modem.descriptors
     assert os.fstat(memory).st_ino == os.fstat(host.shared.fileno()).st_ino
     assert stat.S_ISSOCK(os.fstat(bell).st_mode)
+    assert stat.S_ISSOCK(os.fstat(ports).st_mode)
     assert host.finder.state is Finding.OFFERING
     modem.say(YES)
     host.until_state(Finding.CONNECTED)
@@ -177,6 +185,7 @@ def test_a_modem_gets_memory_and_a_bell(host: Host, modem: Modem, caplog: pytest
     assert f"= modem found at {host.path}" in caplog.text
     os.close(memory)
     os.close(bell)
+    os.close(ports)
 
 
 def test_what_a_modem_does_is_seen_when_it_rings(host: Host, modem: Modem) -> None:
@@ -312,7 +321,7 @@ def test_another_program_is_no_modem(host: Host, modem: Modem) -> None:
 
 def test_another_version_is_told_with_both_numbers(host: Host, modem: Modem) -> None:
     modem.greet(host, b"BAMDMUX\0\x03\0\x02\0")
-    assert host.reason() == f"{host.path}: the other side speaks version 3, we speak 1"
+    assert host.reason() == f"{host.path}: the other side speaks version 3, we speak 2"
 
 
 def test_a_host_is_no_modem(host: Host, modem: Modem) -> None:

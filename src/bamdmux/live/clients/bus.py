@@ -11,7 +11,7 @@ from bamdmux.errors import MachineError
 
 PROGRAM: Final = "dbus-daemon"
 
-# It calls itself the system bus, as ModemManager and polkit's clients want. Who reaches the socket is one user.
+# It calls itself the system bus, for ModemManager and polkit's clients. Who reaches the socket is one user.
 _CONFIGURATION: Final = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

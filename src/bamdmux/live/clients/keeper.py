@@ -11,6 +11,7 @@ program of its own, so that nothing of it costs a run that does not ask for it.
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -21,9 +22,10 @@ from typing import Final, NoReturn
 from bamdmux.errors import BamDmuxError, MachineError
 
 DEVICE_FOLDER: Final = Path("/dev")
-CONTROL_PORTS: Final = {"wwan0qmi0": "wwan", "wwan0at0": "wwan"}
 FIND_TIMEOUT_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.05  # while it starts; then it is told
+POLL_SECONDS: Final = 0.05  # while something is awaited; then we are told
+
+_PORT_NAME: Final = re.compile(r"wwan\d+(at|qmi)\d+")
 
 NOT_FOUND: Final = 127  # a shell's exit codes for a command that could not be started
 NOT_EXECUTABLE: Final = 126
@@ -88,7 +90,9 @@ async def _tend(folder: Path, writer: int, log: int) -> None:
     daemon = Bus(folder, log)
     bus = await MessageBus(bus_address=daemon.address).connect()
     await serve_authority(bus)
-    manager = modem_manager.start(folder, _devices(), daemon.environment(), log)
+    devices = _devices()
+    manager = modem_manager.start(folder, devices, daemon.environment(), log)
+    modem_went = await modem_manager.watch_for_removals(bus)
     while not await modem_manager.find_modems(bus):
         if manager.poll() is not None:
             raise MachineError(
@@ -100,17 +104,36 @@ async def _tend(folder: Path, writer: int, log: int) -> None:
     ready = f"ModemManager found the modem after {time.monotonic() - began:.1f} s"
     os.write(writer, json.dumps({"ready": ready, "environment": daemon.environment()}).encode() + b"\n")
     os.close(writer)
-    await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+    while True:
+        await modem_went.wait()
+        modem_went.clear()
+        for device in devices:
+            await modem_manager.report_event(bus, "remove", *device)
+        devices = await _wait_for_devices()
+        for device in devices:
+            await modem_manager.report_event(bus, "add", *device)
+
+
+async def _wait_for_devices() -> list[tuple[str, str]]:
+    """What there is once the modem has its control ports again."""
+    while True:
+        devices = _devices()
+        names = [name for subsystem, name in devices if subsystem == "wwan"]
+        with suppress(OSError):
+            if names and all((DEVICE_FOLDER / name).is_char_device() for name in names):
+                return devices
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _devices() -> list[tuple[str, str]]:
-    """What sysfs shows: each a subsystem and a name."""
-    return [
-        (subsystem, entry.name)
-        for subsystem in ("net", "wwan")
-        for entry in sorted(Path("/sys/class", subsystem).iterdir())
-        if entry.name.startswith("wwan")
-    ]
+    """What sysfs shows of the modem: each a subsystem and a name."""
+    interfaces = [("net", name) for name in _names("net") if name.startswith("wwan")]
+    # The class has the modem itself, too, which has no node: wwan0.
+    return interfaces + [("wwan", name) for name in _names("wwan") if _PORT_NAME.fullmatch(name)]
+
+
+def _names(subsystem: str) -> list[str]:
+    return sorted(entry.name for entry in Path("/sys/class", subsystem).iterdir())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ by a file of kernel events, later by its method ReportKernelEvent. It looks into
 own udev rules by itself: that is how it takes the modem for a Qualcomm SoC.
 """
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -71,6 +72,29 @@ async def report_event(bus: MessageBus, action: str, subsystem: str, name: str) 
             body=[{key: Variant("s", value) for key, value in properties.items()}],
         )
     )
+
+
+async def watch_for_removals(bus: MessageBus) -> asyncio.Event:
+    """An event that is set whenever it has given up a modem."""
+    went = asyncio.Event()
+
+    def look(message: Message) -> None:
+        if message.member == "InterfacesRemoved" and MODEM_INTERFACE in message.body[1]:
+            went.set()
+
+    bus.add_message_handler(look)
+    rule = f"type='signal',sender='{NAME}',interface='{OBJECT_MANAGER}',member='InterfacesRemoved'"
+    await bus.call(
+        Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member="AddMatch",
+            signature="s",
+            body=[rule],
+        )
+    )
+    return went
 
 
 async def find_modems(bus: MessageBus) -> list[str]:

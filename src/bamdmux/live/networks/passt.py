@@ -9,7 +9,8 @@ bearer, the first; packets of others are refused, and counted by the modem.
 It is started with one end of a socket pair, with the addresses that the bearer has, and must confirm them by
 DHCP; the way to it is found by ARP and neighbour discovery. Its gateway is the bearer's, and stands for the
 caller's loopback: a server on 127.0.0.1:8000 is http://10.64.0.1:8000/ for the host. Names are asked for at
-NAME_SERVER, which passt maps to the caller's resolver; `resolv_conf` says so to the host.
+NAME_SERVER, which passt maps to the caller's resolver; `resolv_conf` says so to the host, and the bearer does
+to clients of the modem.
 
 passt ends when its end of the pair is closed, so nothing of it outlives us, however we end. It does not
 survive us; that we survive it is passt_device.py's.
@@ -131,6 +132,8 @@ class PasstNetwork:
                 gateway_mac4=answers.gateway_mac4,
                 gateway_mac6=answers.gateway_mac6,
             )
+            if plan.resolver is not None:
+                bearer.name_servers4 = (NAME_SERVER,)
             _tell(plan, bearers, has_ipv6=answers.gateway_mac6 is not None)
             return cls(process, device, plan.resolv_conf(), resources.pop_all())
 

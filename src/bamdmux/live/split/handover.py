@@ -3,12 +3,13 @@
     host                                         modem
     HELLO version, role               ->
                                       <-         HELLO version, role
-    MEMORY layout, two descriptors    ->
+    MEMORY layout, three descriptors  ->
                                       <-         ANSWER 0, or why not
     ... and from then on nothing: the socket says that the other side lives.
 
     HELLO    8s "BAMDMUX\\0" | u16 version | u16 role (1 host, 2 modem)     the same in all versions to come
-    MEMORY   u32 slot count | u32 RX buffer | u32 TX buffer | u64 size   with the memfd and a bell
+    MEMORY   u32 slot count | u32 RX buffer | u32 TX buffer | u64 size   with the memfd, a bell, and for the
+             control ports one end of a pair of sockets (see `port_packets`)
     ANSWER   u16 code | text
 
 Both sides say HELLO and read the other's before anything else happens, so that two versions that do not fit
@@ -30,7 +31,7 @@ from bamdmux.bam.memory import LinkLayout
 from bamdmux.errors import ProtocolError
 from bamdmux.timing import SECOND, Duration
 
-VERSION: Final = 1
+VERSION: Final = 2  # 2: control ports
 MAGIC: Final = b"BAMDMUX\0"
 HANDOVER_TIMEOUT_NS: Final[Duration] = 2 * SECOND
 
@@ -39,7 +40,7 @@ MEMORY: Final = struct.Struct("<IIIQ")
 ANSWER: Final = struct.Struct("<H")
 
 MAX_MESSAGE_BYTES: Final = 512
-DESCRIPTOR_COUNT: Final = 2
+DESCRIPTOR_COUNT: Final = 3
 # More than we ask for are received, so that they can be closed and not only cut off.
 MAX_DESCRIPTORS: Final = 16
 # A link's memory must not be what fills this machine: the largest rings and slots that make sense.
@@ -68,6 +69,7 @@ class Refusal(Enum):
     NO_DOORBELL = 9
     BUSY = 10
     UNKNOWN = 11
+    NO_PORTS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def decode_memory(message: Message) -> LinkLayout:
     """Read the host's MEMORY.
 
     Raises:
-        ProtocolError: it is none, or the layout is beyond what we map, or the descriptors are not two.
+        ProtocolError: it is none, or the layout is beyond what we map, or the descriptors are not three.
     """
     if len(message.data) != MEMORY.size:
         raise ProtocolError(Refusal.BAD_LAYOUT, f"{len(message.data)} bytes are no layout")

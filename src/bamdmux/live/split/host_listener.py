@@ -1,8 +1,8 @@
 """The modem's end of a split link: wait for a host, take what it hands over, notice its end, wait again.
 
 One host at a time. Who connects has two seconds to say what it wants; meanwhile, and whatever it says, the
-modem goes on. The modem itself (its bearers, later its SIM and registration) outlives its hosts: each gets a
-fresh end of the link, which adopts the memory as it is.
+modem goes on. The modem itself (its bearers, its SIM and registration) outlives its hosts: each gets a fresh
+end of the link, which adopts the memory as it is, and its own control ports.
 """
 
 import logging
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from bamdmux.errors import ProtocolError
-from bamdmux.live.loop import Loop
+from bamdmux.live.faults import Faults
+from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.modem_side import ModemSide
 from bamdmux.live.networks import NetworkDevice
+from bamdmux.live.ports.control_side import ControlSide
 from bamdmux.live.sockets import Listener
 from bamdmux.live.split.doorbell import Doorbell
 from bamdmux.live.split.far_side import RemoteSide
@@ -33,6 +35,7 @@ from bamdmux.live.split.handover import (
     send,
 )
 from bamdmux.live.split.memory import SharedMemory
+from bamdmux.live.split.ports import ModemPorts
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
 from bamdmux.timing import Instant, earliest
@@ -61,13 +64,16 @@ class Host:
         connection: socket.socket,
         memory: SharedMemory,
         bell: Doorbell,
+        ports: ModemPorts,
         side: ModemSide,
     ) -> None:
         self.connection = connection
         self.memory = memory
         self.bell = bell
+        self.ports = ports
         self.side = side
-        self.far = side.far = RemoteSide(bell)
+        self.far = RemoteSide(bell)
+        side.meet(self.far)
 
 
 class HostListener:
@@ -76,6 +82,7 @@ class HostListener:
     Args:
         path: where to listen; a stale socket of a modem that has died is replaced.
         network: the device of the network behind the modem.
+        control: the control plane; it is a side of the runner by itself.
 
     Raises:
         MachineError: a modem listens there already, or there is something else.
@@ -88,13 +95,16 @@ class HostListener:
         profile: Profile,
         network: NetworkDevice,
         packet_data_network: PacketDataNetwork,
+        control: ControlSide,
     ) -> None:
         self.path = path
         self.host: Host | None = None
+        self.faults: Faults | None = None  # set by who wants some
         self._loop = loop
         self._profile = profile
         self._network = network
         self._packet_data_network = packet_data_network
+        self._control = control
         self._visitors: dict[int, Visitor] = {}
         self._listener = Listener(path, socket.SOCK_SEQPACKET)
         loop.watch(self._listener.fileno(), self._somebody_knocks)
@@ -177,21 +187,31 @@ class HostListener:
         if self.host is not None:  # two of them were quick
             raise ProtocolError(Refusal.BUSY, "another host is connected; disconnect that one first")
         layout = decode_memory(message)
-        memory_descriptor, bell_descriptor = message.descriptors
+        memory_descriptor, bell_descriptor, ports_descriptor = message.descriptors
         Doorbell.check(bell_descriptor)
+        ModemPorts.check(ports_descriptor)
         memory = SharedMemory.adopt(memory_descriptor, layout)
         bell = Doorbell(bell_descriptor)
+        ports = self._control.ports = ModemPorts.adopt(ports_descriptor, self._loop, self._control)
         with suppress(OSError):  # if it has gone meanwhile, the end of the connection comes next
             send(visitor.connection, encode_answer())
         descriptor = visitor.connection.fileno()
         self._loop.forget(descriptor)
         del self._visitors[descriptor]
         side = ModemSide(
-            memory.memory, layout, self._profile, self._network, self._loop, self._packet_data_network
+            memory.memory,
+            layout,
+            self._profile,
+            self._network,
+            self._loop,
+            self._packet_data_network,
+            self._control,
         )
-        self.host = Host(visitor.connection, memory, bell, side)
+        self.host = Host(visitor.connection, memory, bell, ports, side)
         self._loop.watch(descriptor, self._host_speaks)
         self._loop.watch(bell.fileno(), self._rang)
+        if self.faults is not None:
+            self.faults.join(side)
         LOG.info("= host connected")
         side.start(now)
 
@@ -200,7 +220,7 @@ class HostListener:
         if self.host.bell.answer():
             self.host.side.look_at_memory(now)
         else:
-            self._let_host_go()
+            self._let_host_go(now)
 
     # Who goes
 
@@ -213,17 +233,21 @@ class HostListener:
         if message is not None:
             close_all(message.descriptors)
             LOG.warning("= the host said %d bytes that nobody asked for", len(message.data))
-        self._let_host_go()
+        self._let_host_go(now)
 
-    def _let_host_go(self) -> None:
+    def _let_host_go(self, now: Instant) -> None:
         LOG.info("= host gone")
         host, self.host = self.host, None
         assert host is not None
+        if self.faults is not None:
+            self.faults.leave(host.side)
         host.side.close()
         self._loop.forget(host.connection.fileno())
         self._loop.forget(host.bell.fileno())
         host.connection.close()
         host.bell.close()
+        self._control.ports = self._control.data_path = None
+        host.ports.close(now)
         host.memory.close()
 
     def _show_out(self, descriptor: int) -> None:
@@ -235,6 +259,6 @@ class HostListener:
         for descriptor in list(self._visitors):
             self._show_out(descriptor)
         if self.host is not None:
-            self._let_host_go()
+            self._let_host_go(read_clock())
         self._loop.forget(self._listener.fileno())
         self._listener.close()

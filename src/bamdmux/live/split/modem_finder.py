@@ -5,7 +5,7 @@
 
 While nobody is there we look again, soon at first, then about each second. The memory and the driver stay: a
 modem that comes back gets the same memory, with all that the lines have been through. The doorbell is new for
-each modem, lest a dead one's ring in ours.
+each modem, lest a dead one's ring in ours; so is the socket for the control ports, and all of them hang up.
 """
 
 import logging
@@ -19,6 +19,7 @@ from typing import Final
 from bamdmux.errors import MachineError, ProtocolError
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
+from bamdmux.live.ports.board import PortBoard
 from bamdmux.live.sockets import too_long
 from bamdmux.live.split.doorbell import Doorbell
 from bamdmux.live.split.far_side import NobodyThere, RemoteSide
@@ -36,6 +37,7 @@ from bamdmux.live.split.handover import (
     send,
 )
 from bamdmux.live.split.memory import SharedMemory
+from bamdmux.live.split.ports import HostPorts
 from bamdmux.timing import MILLISECOND, Duration, Instant
 
 LOG: Final = logging.getLogger("bamdmux.host")
@@ -62,22 +64,26 @@ class ModemFinder:
     Args:
         path: the socket that the modem listens on.
         memory: what is handed to it.
+        board: the control ports, which lead to it.
     """
 
-    def __init__(self, path: Path, loop: Loop, host: HostSide, memory: SharedMemory) -> None:
+    def __init__(
+        self, path: Path, loop: Loop, host: HostSide, memory: SharedMemory, board: PortBoard
+    ) -> None:
         self.path = path
         self.state = Finding.LOOKING
         self.connected_count = 0
         self._loop = loop
         self._host = host
         self._memory = memory
+        self._board = board
+        self._ports: HostPorts | None = None
         self._connection: socket.socket | None = None
         self._bell: Doorbell | None = None
         self._far: RemoteSide | NobodyThere = NobodyThere()
         self._retry_ns = FIRST_RETRY_NS
         self._deadline: Instant | None = 0
         self._has_said_why = ""
-        host.far = self._far
 
     @property
     def deadline(self) -> Instant | None:
@@ -172,17 +178,21 @@ class ModemFinder:
 
     def _offer(self, now: Instant) -> None:
         assert self._connection is not None
-        self._bell, theirs = Doorbell.create_pair()
+        self._bell, their_bell = Doorbell.create_pair()
+        our_ports, their_ports = HostPorts.create_pair()
         with suppress(OSError):  # it may have refused already: its answer says why
-            descriptors = [self._memory.fileno(), theirs.fileno()]
+            descriptors = [self._memory.fileno(), their_bell.fileno(), their_ports.fileno()]
             send(self._connection, encode_memory(self._memory.layout), descriptors)
-        theirs.close()
+        their_bell.close()
+        their_ports.close()
+        self._ports = self._board.user = HostPorts(our_ports, self._loop, self._board)
         self._enter(Finding.OFFERING, now)
 
     def _connect(self, now: Instant) -> None:
         assert self._bell is not None
         self._loop.watch(self._bell.fileno(), self._rang)
-        self._far = self._host.far = RemoteSide(self._bell)
+        self._far = RemoteSide(self._bell)
+        self._host.meet(self._far)
         self.connected_count += 1
         self._retry_ns, self._has_said_why = FIRST_RETRY_NS, ""
         self._enter(Finding.CONNECTED, now)
@@ -207,7 +217,12 @@ class ModemFinder:
         self._look_again(why, now)
 
     def _let_go(self) -> None:
-        self._far = self._host.far = NobodyThere()
+        self._board.modem_lost()
+        if self._ports is not None:
+            self._ports.close()
+            self._ports = None
+        self._far = NobodyThere()
+        self._host.meet(None)
         if self._connection is not None:
             self._loop.forget(self._connection.fileno())
             self._connection.close()
@@ -221,7 +236,12 @@ class ModemFinder:
         self.state = state
         self._deadline = None if state is Finding.CONNECTED else now + HANDOVER_TIMEOUT_NS
 
+    def look_for_it(self, now: Instant) -> None:
+        """Begin again, after `close`."""
+        self._deadline = now
+
     def close(self) -> None:
         """Leave the modem; it notices."""
         self._let_go()
+        self.state = Finding.LOOKING
         self._deadline = None

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from bamdmux.errors import BamDmuxError, MachineError
@@ -29,14 +30,23 @@ class ModemProcess:
         path: where it shall listen.
         control_path: where it shall have its control socket.
         arguments: what else `bamdmux modem` is told.
+        faults: and the faults that it begins with, each with its rate; `faults` may be changed later.
     """
 
-    def __init__(self, loop: Loop, path: Path, control_path: Path, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        path: Path,
+        control_path: Path,
+        arguments: Sequence[str],
+        faults: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         verbosity = (
             "-vv" if LOG.isEnabledFor(logging.DEBUG) else "-v" if LOG.isEnabledFor(logging.INFO) else "-q"
         )
         self._line = [sys.executable, "-m", "bamdmux", verbosity, "modem"]
         self._line += ["--listen", os.fspath(path), "--ctl", os.fspath(control_path), *arguments]
+        self.faults = dict(faults)
         self._loop = loop
         self.control_path = control_path
         self.start_count = 0
@@ -53,7 +63,10 @@ class ModemProcess:
 
         # A group of its own: Ctrl-C is for the command, and then we tell.
         self._process = subprocess.Popen(
-            self._line, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=die_with_parent
+            self._line + [f"--fault={name}={rate!r}" for name, rate in self.faults.items()],
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=die_with_parent,
         )
         self.start_count += 1
         self.deadline = None
@@ -70,7 +83,19 @@ class ModemProcess:
             status = request(self.control_path, "status", timeout_seconds=STATUS_TIMEOUT_SECONDS)
         except BamDmuxError:
             return {}
-        return {"modem": status["modem"], "network": status["network"]}
+        return {name: status[name] for name in ("modem", "network", "control")}
+
+    def pass_on(self, message: Mapping[str, Any], now: Instant) -> object:
+        """Have it do what its control socket was not asked for, but ours was.
+
+        Raises:
+            MachineError: it does not answer.
+            UsageError: it does not take these arguments.
+        """
+        arguments = {name: value for name, value in message.items() if name != "command"}
+        return request(
+            self.control_path, message["command"], timeout_seconds=STATUS_TIMEOUT_SECONDS, **arguments
+        )
 
     def _has_died(self, now: Instant) -> None:
         code = self._reap()
