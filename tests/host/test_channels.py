@@ -76,6 +76,10 @@ def test_there_are_eight_channels_that_nobody_has_opened() -> None:
     assert not any(channel.is_remote_open or channel.may_transmit for channel in channels)
 
 
+def test_an_interface_begins_with_the_mtu_of_an_ethernet() -> None:
+    assert Rig().channels[0].mtu == 1500
+
+
 def test_the_first_open_of_a_channel_asks_for_an_interface() -> None:
     rig = Rig()
     assert rig.remote_opened(3) is Answer.REGISTER
@@ -133,6 +137,14 @@ def test_a_close_of_a_closed_channel_is_an_error_and_changes_nothing() -> None:
         Log(Severity.DEBUG, LogEvent.CHANNEL_CLOSED, 4),
         Log(Severity.ERROR, LogEvent.NOT_OPEN, 4),
     ]
+
+
+def test_an_interface_that_is_detached_is_not_detached_again() -> None:
+    rig = registered(0)
+    rig.remote_closed(0)
+    rig.taken()
+    rig.remote_closed(0)
+    assert rig.asked() == []
 
 
 def test_opening_again_attaches_the_interface_and_wakes_its_queue() -> None:
@@ -218,6 +230,21 @@ def test_a_restart_is_not_answered_for_an_interface_that_is_down() -> None:
     rig = registered(0)
     assert rig.remote_opened(0, power_up=2) is Answer.NOTHING
     assert rig.asked() == []
+
+
+def test_a_restart_is_not_answered_for_an_interface_that_has_just_gone_down() -> None:
+    rig = running(0)
+    rig.channels.interface_changed(rig.channels[0], is_up=False)
+    assert rig.remote_opened(0, power_up=2) is Answer.NOTHING
+    assert rig.asked() == []
+
+
+def test_a_modem_that_closed_a_channel_and_restarted_gets_the_open_that_waits_and_no_other() -> None:
+    rig = registered(0)
+    rig.channels.interface_changed(rig.channels[0], is_up=True)
+    rig.channels[0].is_open_queued = True
+    rig.remote_closed(0)
+    assert rig.remote_opened(0, power_up=2) is Answer.NOTHING
 
 
 def test_a_restart_is_not_answered_while_our_open_still_waits() -> None:
@@ -358,6 +385,30 @@ def test_a_queue_that_is_stopped_already_is_not_stopped_again() -> None:
     assert rig.asked() == [StopQueue(5)]
 
 
+def test_a_full_ring_stops_interfaces_that_have_not_been_up_yet() -> None:
+    rig = registered(3)
+    rig.channels.stop_all()
+    assert rig.asked() == [StopQueue(3)]
+
+
+def test_a_ring_that_fills_up_again_stops_the_interfaces_again() -> None:
+    rig = running(0)
+    rig.channels.stop_all()
+    rig.channels.wake_all()
+    rig.taken()
+    rig.channels.stop_all()
+    assert rig.asked() == [StopQueue(0)]
+
+
+def test_a_queue_that_was_started_again_is_stopped_by_a_full_ring() -> None:
+    rig = running(0)
+    rig.channels.stop(rig.channels[0])
+    rig.channels.start(rig.channels[0])
+    rig.taken()
+    rig.channels.stop_all()
+    assert rig.asked() == [StopQueue(0)]
+
+
 def test_space_wakes_the_interfaces_that_may_transmit_and_no_detached_one() -> None:
     rig = running(0, 1, 2)
     rig.channels.stop_all()
@@ -395,6 +446,12 @@ def test_the_turn_begins_behind_the_one_that_was_served_last() -> None:
     assert turn_of(rig, 0, 3, 7) == [3, 7, 0]
     rig.channels.was_served(rig.channels[7])
     assert turn_of(rig, 0, 3, 7) == [0, 3, 7]
+
+
+def test_two_take_turns() -> None:
+    rig = running(0, 3)
+    rig.channels.was_served(rig.channels[0])
+    assert turn_of(rig, 0, 3) == [3, 0]
 
 
 def test_nobody_has_a_turn_while_the_ring_is_full() -> None:

@@ -112,6 +112,13 @@ def test_after_another_driver_the_ack_is_an_edge_all_the_same() -> None:
     assert far.taken() == [RING_RX, ACK_LOW]
 
 
+def test_our_lines_are_low_if_nothing_else_is_said() -> None:
+    far = FarEnd()
+    driver = HostDriver(far.host_tx, far.host_rx)
+    driver.probe(1, 0, now=0)
+    assert driver.take_actions() == [RING_RX, ACK_HIGH]
+
+
 def test_counts_of_lines_may_be_anything_at_the_start() -> None:
     far = FarEnd()
     far.power_edges, far.ack_edges = 0xFFFF_FFFE, 0xFFFF_FFFF
@@ -260,6 +267,52 @@ def test_a_repeated_report_of_an_interface_changes_nothing() -> None:
     assert far.driver.take_actions() == []
     far.driver.interface_changed(6, is_up=True, now=0)  # there is none
     assert far.driver.take_actions() == []
+
+
+def test_an_interface_that_comes_up_again_is_read_once_its_open_has_gone_out() -> None:
+    far = running()
+    far.set_up(0, is_up=False)
+    far.take_and_ring()
+    far.time_out(SECOND)
+    far.set_up(0)
+    assert not far.driver.wants_packets(0)
+    far.ack()
+    far.taken()
+    far.ack()
+    assert far.taken() == [RING_TX, StartQueue(0)]
+    assert far.driver.wants_packets(0)
+
+
+def test_an_interface_that_went_down_before_its_open_has_gone_out_is_not_started() -> None:
+    far = dead_modem_with_open_waiting()
+    far.set_up(0, is_up=False)
+    far.taken()
+    far.ack()
+    assert far.taken() == [RING_TX]
+    assert far.take() == [open_frame(0), close_frame(0)]
+
+
+def test_an_interface_that_went_up_down_and_up_while_it_waited_is_started_once() -> None:
+    far = dead_modem_with_open_waiting()
+    far.set_up(0, is_up=False)
+    far.set_up(0)
+    far.taken()
+    far.ack()
+    assert far.taken() == [RING_TX, StartQueue(0)]
+
+
+def test_a_close_does_not_start_the_queue_whose_open_waits_behind_it() -> None:
+    far = running(slot_count=1)
+    far.time_out(SECOND)
+    far.ack()
+    far.set_up(0, is_up=False)
+    far.set_up(0)
+    far.taken()
+    far.ack()
+    assert far.taken() == [RING_TX]
+    assert far.take_and_ring() == [close_frame(0)]
+    assert far.take_and_ring() == [open_frame(0)]
+    assert far.driver.wants_packets(0)
 
 
 def test_an_interface_that_comes_up_detached_is_not_read_and_sends_nothing() -> None:
@@ -449,11 +502,29 @@ def test_a_doorbell_for_nothing_changes_nothing() -> None:
     assert far.driver.take_actions() == []
 
 
-def test_doorbells_of_pipes_that_are_not_in_use_change_nothing() -> None:
+def test_a_doorbell_of_a_pipe_that_is_not_in_use_changes_nothing() -> None:
     far = FarEnd()
     far.probe()
-    for pipe in Pipe:
-        far.driver.doorbell_rang(pipe, now=0)
+    far.driver.doorbell_rang(Pipe.TX, now=0)
+    assert far.driver.take_actions() == []
+
+
+def test_a_modem_that_wants_buffers_without_power_has_its_line_looked_at() -> None:
+    far = FarEnd()
+    far.probe()
+    far.power_edges += 1  # and no word of it
+    far.driver.doorbell_rang(Pipe.RX, now=0)
+    assert far.driver.take_actions() == [LOOK]
+    far.driver.line_changed(Line.MODEM_POWER, far.power_edges, now=0)
+    assert far.taken() == [RING_RX, SetLine(Line.HOST_ACK, True)]
+
+
+def test_a_driver_that_leaves_does_not_look_at_lines() -> None:
+    far = FarEnd()
+    far.probe()
+    far.driver.remove(now=0)
+    far.taken()
+    far.driver.doorbell_rang(Pipe.RX, now=0)
     assert far.driver.take_actions() == []
 
 
@@ -508,6 +579,11 @@ def test_the_budget_is_for_all_interfaces_together() -> None:
     assert far.driver.transmit([0, 1], now=0, budget=7) == 7
     assert far.driver.transmit([0, 1], now=0, budget=100) == 25  # what is left of the ring
     assert far.driver.transmit([0, 1], now=0, budget=0) == 0
+
+
+def test_no_more_than_32_packets_are_read_at_a_time() -> None:
+    far = running(slot_count=64)
+    assert far.transmit(0, *[PING] * 40) == 32
 
 
 def test_those_that_may_not_transmit_are_passed_over() -> None:
@@ -584,6 +660,17 @@ def test_a_ring_that_commands_have_filled_again_does_not_ask_for_packets() -> No
     assert not far.driver.wants_packets(0)
 
 
+def test_slots_that_commands_take_at_once_wake_nobody() -> None:
+    far = running(0, slot_count=2)
+    far.transmit(0, PING, PING)
+    far.set_up(1)
+    far.set_up(2)
+    far.taken()
+    far.take_and_ring()
+    assert far.taken() == [RING_TX]
+    assert far.take() == [open_frame(1), open_frame(2)]
+
+
 # -- suspending
 
 
@@ -599,6 +686,12 @@ def test_an_idle_link_is_suspended_a_second_after_the_last_frame_came_back() -> 
     far.time_out(7 * SECOND)
     assert far.taken() == [DROP]
     assert far.driver.deadline is None
+
+
+def test_a_doorbell_for_nothing_does_not_put_off_the_suspension() -> None:
+    far = running()
+    far.driver.doorbell_rang(Pipe.TX, now=SECOND // 2)
+    assert far.driver.deadline == SECOND
 
 
 def test_a_link_with_a_frame_in_flight_is_not_suspended() -> None:
@@ -627,6 +720,23 @@ def test_a_modem_that_is_silent_for_a_second_is_rung_again() -> None:
     assert far.driver.deadline == 3 * SECOND  # to suspend
     far.time_out(3 * SECOND)
     assert far.taken() == [DROP]
+
+
+def test_a_modem_that_was_rung_again_has_another_second() -> None:
+    far = running()
+    far.transmit(0, PING)
+    far.time_out(SECOND)
+    assert far.driver.deadline == 2 * SECOND
+
+
+def test_a_modem_that_is_silent_is_rung_again_though_more_was_sent_meanwhile() -> None:
+    far = running()
+    far.transmit(0, PING)
+    far.now = SECOND // 2
+    far.transmit(0, PING)
+    far.taken()
+    far.time_out(SECOND)
+    assert far.taken() == [RING_TX]
 
 
 def test_a_full_ring_whose_last_doorbell_was_lost_is_found_empty() -> None:
@@ -979,6 +1089,16 @@ def test_commands_that_wait_die_with_the_modem_they_were_for() -> None:
     assert far.driver.deadline is None
 
 
+def test_commands_that_wait_for_a_slot_die_with_the_modem_too() -> None:
+    far = running(slot_count=1)
+    far.transmit(0, PING)
+    far.set_up(0, is_up=False)  # its CLOSE finds no slot
+    vanish(far)
+    return_of_the_modem(far)
+    assert far.lines() == []
+    assert far.take() == []
+
+
 def test_a_modem_that_dies_twice_is_dead_once() -> None:
     far = running()
     vanish(far)
@@ -1094,7 +1214,7 @@ def test_frames_that_arrived_before_the_modem_fell_are_not_lost_though_the_doorb
     assert RegisterNetdev(5) in far.taken()
     assert list(far.devices[0].delivered) == [PING]
     far.driver.doorbell_rang(Pipe.RX, now=0)
-    assert far.driver.take_actions() == []
+    assert far.taken() in ([], [LOOK])  # with nothing to be read there
 
 
 # -- OPEN_NO_A2_PC
@@ -1201,6 +1321,24 @@ def test_removal_while_suspended_wakes_the_modem_for_the_closes() -> None:
     assert far.taken()[-1] == Removed()
 
 
+def test_removal_with_nothing_to_say_rings_nothing() -> None:
+    far = powered()
+    far.driver.remove(now=0)
+    far.taken()
+    far.ack()
+    assert far.taken() == [*map(UnregisterNetdev, range(4)), DROP]
+
+
+def test_removal_stops_the_queue_of_a_detached_interface_too() -> None:
+    far = powered()
+    far.send(close_frame(1))
+    far.set_up(1)
+    far.driver.remove(now=0)
+    far.taken()
+    far.ack()
+    assert far.taken() == [StopQueue(1), *map(UnregisterNetdev, range(4)), DROP]
+
+
 def test_removal_sends_what_waited_before_the_closes() -> None:
     far = waiting_packet()
     far.driver.remove(now=SECOND)
@@ -1217,6 +1355,14 @@ def test_removal_with_a_full_ring_waits_for_slots() -> None:
     far.take_and_ring(1)
     assert UnregisterNetdev(0) in far.taken()
     assert far.take()[-1] == close_frame(0)
+
+
+def test_removal_does_not_look_again_for_frames_in_flight() -> None:
+    far = running()
+    far.transmit(0, PING, PING)
+    far.driver.remove(now=0)
+    far.take_and_ring(1)
+    assert far.driver.deadline == 2 * SECOND
 
 
 def test_removal_with_a_full_ring_and_a_modem_that_takes_nothing_ends() -> None:
@@ -1353,6 +1499,15 @@ def test_a_modem_that_opens_channels_during_removal_gets_no_interface_and_no_ope
     assert far.driver.deadline == 3 * SECOND
 
 
+def test_a_modem_that_restarts_during_removal_hears_the_close_alone() -> None:
+    far = suspended()
+    far.driver.remove(now=SECOND)
+    far.power()
+    far.send(open_frame(0))
+    far.ack()
+    assert far.take() == [close_frame(0)]
+
+
 def test_interfaces_that_were_about_to_be_registered_are_not() -> None:
     far = powered()
     far.send(open_frame(5))
@@ -1375,6 +1530,14 @@ def test_what_still_comes_for_an_interface_that_removal_took_is_counted_and_no_n
     far.send(frame_of(PING, 0))
     assert far.driver.channels[0].received.drops == {DropReason.INACTIVE_CHANNEL: 1}
     assert [log.event for log in far.logged()] == []
+
+
+def test_a_wrong_frame_is_news_during_removal_too() -> None:
+    far = running()
+    far.driver.remove(now=0)
+    far.logged()
+    far.send(b"\xfd" + frame_of(PING)[1:])
+    assert [log.event for log in far.logged()] == [LogEvent.BAD_MAGIC]
 
 
 def test_a_modem_without_power_control_is_removed_without_a_vote() -> None:
@@ -1454,6 +1617,14 @@ def test_status_says_power_and_channels_for_json() -> None:
         "received": {"packets": 1, "bytes": 28, "drops": {}},
     }
     assert status["unassigned"] == {"packets": 0, "bytes": 0, "drops": {"truncated": 1}}
+
+
+def test_status_says_for_how_long_power_was_not_wanted() -> None:
+    far = running()
+    far.time_out(SECOND)
+    power = far.driver.status(now=SECOND + 250 * MILLISECOND)["power"]
+    assert isinstance(power, dict)
+    assert power["suspended_ms"] == 250
 
 
 # -- a modem that does whatever it likes

@@ -153,6 +153,14 @@ def test_a_spurious_look_at_the_ack_line_is_no_ack() -> None:
     assert rig.outbox == []
 
 
+def test_an_ack_that_was_seen_is_not_seen_again() -> None:
+    rig = awaiting_down_ack()
+    rig.ack(now=SECOND)
+    assert rig.vote.state is VoteState.AWAITING_UP_ACK
+    rig.vote.ack_changed(rig.ack_edges, now=SECOND)
+    assert rig.vote.state is VoteState.AWAITING_UP_ACK
+
+
 def test_acks_that_merged_into_one_wake_up_count_as_an_ack() -> None:
     rig = awaiting_up_ack(modem_is_up=True)
     rig.ack_edges += 1
@@ -213,6 +221,12 @@ def test_delays_are_options() -> None:
     rig.vote.handle_timeout(now=4)
     rig.vote.retry_later(now=10)
     assert rig.vote.deadline == 17
+
+
+def test_the_delays_are_the_kernels_and_ours_are_one_and_two_seconds() -> None:
+    options = HostOptions()
+    assert (options.autosuspend_delay_ns, options.remote_timeout_ns) == (SECOND, 2 * SECOND)
+    assert (options.look_again_ns, options.retry_delay_ns) == (SECOND, 2 * SECOND)
 
 
 def test_the_ack_of_the_dropped_vote_is_awaited_before_the_next_vote() -> None:
@@ -324,6 +338,14 @@ def test_a_request_before_that_makes_the_retry_needless() -> None:
     assert rig.vote.deadline == 5 * SECOND
 
 
+def test_a_retry_that_a_request_forestalled_does_not_come_after_its_failure() -> None:
+    rig = given_up()
+    rig.vote.retry_later(now=2 * SECOND)
+    rig.vote.request(now=3 * SECOND)
+    assert rig.vote.handle_timeout(now=5 * SECOND) is VoteEvent.FAILED
+    assert rig.vote.deadline is None
+
+
 def test_a_vote_that_is_dropped_for_good_is_not_retried() -> None:
     rig = given_up()
     rig.vote.retry_later(now=2 * SECOND)
@@ -429,6 +451,22 @@ def test_power_control_begins_anew_with_the_next_modem() -> None:
     assert rig.lines() == [VOTE]
 
 
+def test_a_successor_that_rises_is_a_controlled_one() -> None:
+    rig = uncontrolled()
+    rig.vote.modem_vanished(now=1)
+    rig.vote.modem_rose(now=2)
+    assert not rig.vote.request(now=3)
+    assert rig.lines() == [VOTE]
+
+
+def test_the_power_of_a_dead_modem_is_gone() -> None:
+    rig = active()
+    rig.vote.modem_vanished(now=5)
+    rig.vote.request(now=6)
+    assert rig.ack(now=7) is VoteEvent.NOTHING
+    assert rig.vote.state is VoteState.AWAITING_MODEM
+
+
 def test_a_vote_that_an_earlier_driver_left_is_dropped_at_the_start() -> None:
     outbox: list[Action] = []
     vote = HostVote(outbox, HostOptions(), level=True)
@@ -476,6 +514,30 @@ def test_a_modem_that_falls_is_a_controlled_one_again() -> None:
     assert rig.lines() == [VOTE]
 
 
+def test_a_modem_that_fell_and_rose_is_voted_for() -> None:
+    rig = uncontrolled()
+    rig.vote.modem_fell(now=1)
+    rig.vote.modem_rose(now=2)
+    assert not rig.vote.request(now=3)
+    assert rig.lines() == [VOTE]
+
+
+def test_without_power_a_modem_is_voted_for_though_it_does_not_want_votes() -> None:
+    rig = Rig(modem_is_up=False)
+    rig.vote.power_control_ended(now=0)
+    assert not rig.vote.request(now=1)
+    assert rig.lines() == [VOTE]
+
+
+def test_an_ack_that_the_end_of_power_control_made_needless_is_not_awaited() -> None:
+    rig = active()
+    rig.vote.handle_timeout(now=SECOND)  # idle: the vote is dropped, its ack is owed
+    rig.vote.power_control_ended(now=SECOND)
+    rig.vote.modem_fell(now=SECOND)
+    rig.vote.request(now=SECOND)
+    assert rig.vote.state is VoteState.AWAITING_UP_ACK
+
+
 def test_dropping_the_vote_without_power_control_changes_no_line() -> None:
     rig = uncontrolled()
     rig.vote.request(now=1)
@@ -510,6 +572,22 @@ def test_time_without_our_vote_is_measured() -> None:
     assert rig.vote.suspended_ns(now=5 * SECOND) == 4 * SECOND
     rig.vote.handle_timeout(now=5 * SECOND)
     assert rig.vote.suspended_ns(now=5 * SECOND + MILLISECOND) == 4 * SECOND + MILLISECOND
+
+
+def test_time_without_our_vote_begins_with_the_probe() -> None:
+    rig = Rig()
+    rig.vote.probe(rig.ack_edges, modem_is_up=False, now=5 * SECOND)
+    assert rig.vote.suspended_ns(now=7 * SECOND) == 2 * SECOND
+
+
+def test_times_without_our_vote_add_up() -> None:
+    rig = active()  # since 0
+    rig.vote.handle_timeout(now=SECOND)
+    rig.ack(now=SECOND)
+    rig.vote.request(now=3 * SECOND)
+    rig.ack(now=3 * SECOND)
+    assert rig.vote.state is VoteState.ACTIVE
+    assert rig.vote.suspended_ns(now=9 * SECOND) == 2 * SECOND
 
 
 def test_a_failed_resume_was_time_without_power_all_along() -> None:

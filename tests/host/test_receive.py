@@ -92,6 +92,10 @@ def test_opening_queues_every_buffer() -> None:
         assert rig.peer.complete(0)
 
 
+def test_opening_takes_the_pipe_into_use() -> None:
+    assert Rig().pipe.is_open
+
+
 @pytest.mark.parametrize(
     ("first_byte", "protocol"),
     [(0x45, ETH_P_IP), (0x60, ETH_P_IPV6), (0x00, ETH_P_MAP), (0x80, ETH_P_MAP), (0xF0, ETH_P_MAP)],
@@ -221,6 +225,8 @@ WRONG = [
     (frame_of(PING)[:-1], DropReason.TRUNCATED, 0),
     (frame_of(bytes(2041))[:2048], DropReason.TOO_LONG, 0),
     (frame_of(PING, channel=2), DropReason.INACTIVE_CHANNEL, 2),
+    (frame_of(b"\x45", channel=2), DropReason.INACTIVE_CHANNEL, 2),
+    (b"\xfd" + frame_of(PING, channel=2)[1:], DropReason.BAD_MAGIC, None),
     (frame_of(b"", channel=2), DropReason.INACTIVE_CHANNEL, 2),
     (frame_of(PING, channel=2)[:-1], DropReason.INACTIVE_CHANNEL, 2),
     (frame_of(bytes(2041), channel=2)[:2048], DropReason.INACTIVE_CHANNEL, 2),

@@ -276,6 +276,36 @@ def test_an_open_that_has_not_gone_out_is_not_queued_twice() -> None:
     assert sent + rig.send() == [open_frame(0), open_frame(1), close_frame(0), open_frame(0)]
 
 
+def test_an_open_that_has_not_gone_out_is_found_among_packets_and_other_commands() -> None:
+    rig = Rig(slot_count=8)
+    rig.fill(PING)
+    rig.submit()
+    rig.fill(PING)
+    rig.ring.queue_command(OPEN_0)
+    rig.ring.queue_command(OPEN_1)
+    rig.fill(PING)
+    rig.ring.queue_command(OPEN_0)
+    assert rig.ring.pending == 4
+
+
+def test_an_open_that_has_not_gone_out_is_found_behind_frames_in_flight() -> None:
+    rig = Rig()
+    rig.fill(PING)
+    rig.submit()
+    rig.ring.queue_command(OPEN_0)
+    rig.ring.queue_command(OPEN_0)
+    assert rig.ring.pending == 1
+
+
+def test_an_open_does_not_take_back_one_that_has_come_back_with_its_close() -> None:
+    rig = Rig()
+    rig.ring.queue_command(OPEN_0)
+    rig.ring.queue_command(CLOSE_0)
+    rig.ring.return_commands(rig.ring.take_pending().commands)
+    rig.ring.queue_command(OPEN_0)
+    assert rig.send() == [open_frame(0), close_frame(0), open_frame(0)]
+
+
 def test_an_open_that_has_gone_out_can_be_repeated() -> None:
     rig = Rig()
     rig.ring.queue_command(OPEN_0)
@@ -344,6 +374,15 @@ def test_pending_packets_are_counted_without_commands_and_submitted_ones() -> No
     rig.ring.queue_command(OPEN_0)
     rig.fill(PING, PING)
     assert (rig.ring.pending, rig.ring.pending_packets) == (3, 2)
+
+
+def test_a_command_behind_a_packet_is_no_pending_packet() -> None:
+    rig = Rig()
+    rig.fill(PING)
+    rig.submit()
+    rig.fill(PING)
+    rig.ring.queue_command(OPEN_0)
+    assert rig.ring.pending_packets == 1
 
 
 def test_submitting_nothing_does_nothing() -> None:

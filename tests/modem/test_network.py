@@ -46,6 +46,7 @@ def test_each_channel_has_its_own_addresses() -> None:
     assert bearer.prefix4_length == 30
     assert bearer.prefix6 == IPv6Network("2001:db8:64:5::/64")
     assert bearer.gateway6 == IPv6Address("2001:db8:64:5::1")
+    assert bearer.address6 == IPv6Address("2001:db8:64:5::2")
 
 
 def test_only_the_channels_of_the_profile_have_bearers() -> None:

@@ -167,7 +167,7 @@ CASES: Final[dict[str, Case]] = {
     "host-dies-amid-downlink": Case(mutants.phase_of("ack_level")),
     "host-dies-after-vote-off": Case(mutants.phase_of("ack_level"), rate=0.6),
     "host-dies-after-fall": Case(mutants.phase_of("ack_level"), rate=0.6),
-    "data-before-open": Case(mutants.inactive_channels),
+    "data-before-open": Case(mutants.inactive_channels, rate=0.9),
     "data-after-close": Case(mutants.open_after_close),
     "data-for-nobody": Case(mutants.host_check(DropReason.UNSUPPORTED_CHANNEL)),
     "flapping-channel": Case(mutants.open_after_close),

@@ -219,7 +219,7 @@ class HostDriver:
         # Differs: the kernel waits for an interrupt. One that is lost with the ring full is the last one: no
         # frame is sent any more, and none completes (bam_dmux_tx_done()).
         self._look_again_at = None
-        self.doorbell_rang(Pipe.RX, now)
+        self._receive_what_is_there(now)
         self._transmitted(now)
         if self._tx.in_flight:
             self._look_again_at = now + self._look_again_ns
@@ -238,6 +238,14 @@ class HostDriver:
         if pipe is Pipe.TX:
             self._transmitted(now)
         elif self._rx.is_open:
+            self._received(now)
+        elif not self.is_leaving:
+            # Differs: a modem that wants buffers has power. In the kernel its interrupt says so, once
+            # (bam_dmux_pc_irq()).
+            self._outbox.append(LookAtLine(Line.MODEM_POWER))
+
+    def _receive_what_is_there(self, now: Instant) -> None:
+        if self._rx.is_open:
             self._received(now)
 
     def _received(self, now: Instant) -> None:
@@ -285,7 +293,7 @@ class HostDriver:
         change = self._modem_power.changed(edge_count)  # first: what is sent in answer must not be sent now
         # Differs: bam_dmux_power_off() loses what has arrived and was not looked at yet. Here a line may
         # overtake a doorbell, and a modem announces its channels only once.
-        self.doorbell_rang(Pipe.RX, now)
+        self._receive_what_is_there(now)
         if change is not PowerChange.NONE:
             self._log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, int(self._modem_power.is_up))
         if change is PowerChange.FLICKERED:
@@ -318,7 +326,7 @@ class HostDriver:
         """The modem has died, and could not even lower its line; the world knows by other means."""
         if self._removal.is_done:
             return
-        self.doorbell_rang(Pipe.RX, now)  # what it said before it died
+        self._receive_what_is_there(now)  # what it said before it died
         self._transmitted(now)
         self._release_pipes()
         self._vote.modem_vanished(now)

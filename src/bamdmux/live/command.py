@@ -209,13 +209,16 @@ class Command:
 
     def make_ports(self) -> None:
         """Let new PTYs stand under the names of the ports; `PortsMade` follows."""
-        with suppress(BlockingIOError):  # as above
-            send_message(self._link, Kind.MAKE_PORTS)
+        self._tell_init(Kind.MAKE_PORTS)
 
     def remove_ports(self) -> None:
         """Let the names of the ports vanish from /dev and /sys."""
-        with suppress(BlockingIOError):
-            send_message(self._link, Kind.REMOVE_PORTS)
+        self._tell_init(Kind.REMOVE_PORTS)
+
+    def _tell_init(self, kind: Kind) -> None:
+        if self._link.fileno() >= 0:  # else it is over, and what it had is gone
+            with suppress(BlockingIOError):  # as above
+                send_message(self._link, kind)
 
     def terminate(self) -> None:
         """Ask the command to end, even one that is stopped."""

@@ -17,7 +17,7 @@ from bamdmux.netdevice import PACKET_INFORMATION_BYTES
 from bamdmux.sim.violation import Violation
 from bamdmux.wire.dmux import CHANNEL_COUNT
 
-_MARKS: Final = struct.Struct(">IBBHI")
+MARKS: Final = struct.Struct(">IBBHI")
 _IPV4_HEADER_BYTES: Final = 20
 _IPV6_HEADER_BYTES: Final = 40
 _WORLD4: Final = bytes((192, 0, 2, 1))
@@ -83,8 +83,8 @@ class Ledger:
         sequence = flow.next
         flow.next = sequence + 1
         filling = _FILLING[sequence & 0xFF : (sequence & 0xFF) + filling_bytes]
-        length = len(header) + _MARKS.size + filling_bytes
-        marks = _MARKS.pack(
+        length = len(header) + MARKS.size + filling_bytes
+        marks = MARKS.pack(
             sequence, direction, channel, length, zlib.crc32(filling, zlib.crc32(header, sequence))
         )
         return _NO_INFORMATION + header + marks + filling
@@ -97,13 +97,11 @@ class Ledger:
         """
         packet = buffer[PACKET_INFORMATION_BYTES:]
         header_bytes = _IPV4_HEADER_BYTES if packet and packet[0] >> 4 == 4 else _IPV6_HEADER_BYTES
-        start = header_bytes + _MARKS.size
+        start = header_bytes + MARKS.size
         if len(packet) < start:
             self._unknown(packet)
             return
-        sequence, marked_direction, marked_channel, length, checksum = _MARKS.unpack_from(
-            packet, header_bytes
-        )
+        sequence, marked_direction, marked_channel, length, checksum = MARKS.unpack_from(packet, header_bytes)
         if (
             zlib.crc32(packet[start:], zlib.crc32(packet[:header_bytes], sequence)) != checksum
             or length != len(packet)
@@ -155,6 +153,11 @@ class Ledger:
 
     def lost(self, direction: Direction) -> int:
         return self.sent(direction) - self.arrived(direction)
+
+    def fate(self, direction: int, channel: int, sequence: int) -> int:
+        """Of a packet that was sent: 0 none of its successors has arrived, 1 one has, 2 itself has."""
+        flow = self._flows[direction][channel]
+        return 0 if sequence >= flow.expected else 1 if sequence in flow.missing else 2
 
     def last_arrived(self, direction: Direction, channel: int) -> bool:
         """Whether the packet that was sent last was delivered."""

@@ -98,13 +98,13 @@ def simulate(
         _revive(world)
         _audit(world)
     except Exception as error:  # whatever comes out of a machine is a failure of it
-        what = str(error) if isinstance(error, Violation) else _where(error)
+        what = str(error) if isinstance(error, Violation) else where(error)
         failure = Failure(conditions, world.now, world.event_count, what)
         world.note(f"VIOLATION {what}")
     return _report(world, failure)
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = frame.filename.rpartition("bamdmux/")[2]
     return f"{type(error).__name__} at {place}:{frame.lineno} in {frame.name}: {error}"

@@ -37,7 +37,7 @@ from bamdmux.host.driver import HostDriver
 from bamdmux.middleware.catalog import find_faults
 from bamdmux.middleware.faults import FarSide, Licence, Middleware, wrapped
 from bamdmux.modem.modem import Modem
-from bamdmux.modem.profiles import load_profile, with_channels
+from bamdmux.modem.profiles import Profile, load_profile, with_channels
 from bamdmux.netdevice import NetDevice
 from bamdmux.sim.checkers import Books, PowerWatch, WatchedOwner, WatchedPeer
 from bamdmux.sim.conditions import Conditions, generator
@@ -84,6 +84,10 @@ class Wire:
         if is_new:
             self._world.plan(self._world.latency(), self._events[what], self._names[what])
 
+    def forget(self, what: Line | Pipe) -> None:
+        """It does not arrive."""
+        self._under_way.pop(what, None)
+
     def _deliver(self, what: Line | Pipe, now: Instant) -> None:
         self._arrive(what, self._under_way.pop(what), now)
 
@@ -128,7 +132,7 @@ class World:
             rate = conditions.rates.get(fault.name)
             self.middleware.install(fault, generator(conditions.seed, f"fault {fault.name}"), rate)
 
-        self._layout = LinkLayout(slot_count=conditions.slot_count)
+        self._layout = self._make_layout()
         self._memory = self._layout.allocate()
         self.lines = {line: LineWriter(self._memory, self._layout, line) for line in Line}
         to_modem: FarSide = Wire(self, "modem", self._told_modem)
@@ -142,16 +146,8 @@ class World:
             may_stray=Licence.STRAYS in self.licences,
         )
         self.network = SimulatedNetwork(self.ledger)
-        network: NetDevice = self.network
-        peers: list[PipePeer] = [
-            WatchedPeer(self._memory, layout) for layout in (self._layout.tx, self._layout.rx)
-        ]
-        self.modem = modem_class(
-            with_channels(load_profile(), conditions.channel_count),
-            wrapped(peers[0], self.middleware.modem_tx),
-            wrapped(peers[1], self.middleware.modem_rx),
-            wrapped(network, self.middleware.network),
-        )
+        self._modem_class = modem_class
+        self.modem = self._make_modem()
         self.host: HostDriver | None = None
         self.pipes: dict[Pipe, WatchedOwner] = {}  # the newest driver's
         self.interfaces: dict[int, SimulatedInterface] = {}
@@ -164,6 +160,25 @@ class World:
         self.reaped = self.lost_at_reset = 0  # of RX, by drivers that are gone
         self.taken = 0  # packets read from interfaces that are gone
         self._has_packets: set[int] = set()  # channels whose interface has some
+
+    def _make_layout(self) -> LinkLayout:
+        return LinkLayout(slot_count=self.conditions.slot_count)
+
+    def _make_profile(self) -> Profile:
+        return with_channels(load_profile(), self.conditions.channel_count)
+
+    def _make_modem(self) -> Modem:
+        """One that is off, at the memory as it is."""
+        network: NetDevice = self.network
+        peers: list[PipePeer] = [
+            WatchedPeer(self._memory, layout) for layout in (self._layout.tx, self._layout.rx)
+        ]
+        return self._modem_class(
+            self._make_profile(),
+            wrapped(peers[0], self.middleware.modem_tx),
+            wrapped(peers[1], self.middleware.modem_rx),
+            wrapped(network, self.middleware.network),
+        )
 
     # Time
 

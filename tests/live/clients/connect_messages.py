@@ -1,8 +1,8 @@
 """What ModemManager 1.20.4 asks a modem of profile msm8916, in order: from its first probe until it has gone.
 
-Taken from its log of a run beside `bamdmux run`: found, `mmcli --simple-connect="apn=internet,ip-type=ipv4v6"`,
-disconnected, disabled. Names are those of wire/qmi/*.toml, as selectors of control faults take them; a message
-that is not in them has its number. What it says to the AT port is at the end.
+Taken from its log of a run beside `bamdmux run`: found, connected by `mmcli --simple-connect` with
+ip-type=ipv4v6, disconnected, disabled. Names are those of wire/qmi/*.toml, as selectors of control faults
+take them; a message that is not in them has its number. What it says to the AT port is at the end.
 
 For a sweep: `connect_messages()` has each message once for each phase in which it is sent, with how often.
 """

@@ -102,7 +102,10 @@ class PrivateDevices:
         with suppress(OSError):  # BlockingIOError: that was all; ENOBUFS: some were lost, which is as good
             while self._link_news.recv(1 << 16):
                 pass
-        interfaces = {name: index for index, name in socket.if_nameindex()}
+        try:
+            interfaces = {name: index for index, name in socket.if_nameindex()}
+        except OSError:
+            return  # no memory: the next change comes
         for name, index in list(self._interfaces.items()):
             if interfaces.get(name) != index:
                 self._hide_interface(name)
@@ -117,7 +120,7 @@ class PrivateDevices:
         path = f"{sysfs.INTERFACES if ours else sysfs.VIRTUAL_INTERFACES}/{name}"
         os.makedirs(f"/sys/{path}", exist_ok=True)
         machines = f"/proc/self/fd/{self._machines_sys}/{sysfs.VIRTUAL_INTERFACES}/{name}"
-        is_shown = os.path.isdir(machines)  # or else /sys is of another network namespace
+        is_shown = _read_index(machines) == index  # or else /sys is of another network namespace
         if is_shown:
             mount(machines, f"/sys/{path}", "none", MS_BIND)
         if ours:
@@ -171,6 +174,9 @@ class PrivateDevices:
             for name, _ in self._ports:
                 masters.append(os.open(f"{folder}/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
                 self._show_node(name, _prepare_pty(folder, masters[-1]))
+            _write_tree(sysfs.describe_wwan())
+            for name, kind in self._ports:
+                _write_tree(sysfs.describe_port(name, kind, self._numbers[name]))
         except OSError:
             for master in masters:
                 os.close(master)
@@ -181,9 +187,6 @@ class PrivateDevices:
                 unmount(folder)
             with suppress(OSError):
                 os.rmdir(folder)
-        _write_tree(sysfs.describe_wwan())
-        for name, kind in self._ports:
-            _write_tree(sysfs.describe_port(name, kind, self._numbers[name]))
         return masters
 
     def _show_node(self, name: str, pty: str) -> None:
@@ -205,6 +208,15 @@ class PrivateDevices:
                     os.unlink(f"/dev/{name}")
                 _remove_tree(sysfs.describe_port(name, kind, number))
         _remove_tree(sysfs.describe_wwan())
+
+
+def _read_index(folder: str) -> int | None:
+    """The index of an interface by its folder in sysfs."""
+    try:
+        with open(f"{folder}/ifindex") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def _take_over(entry: "os.DirEntry[str]", path: str) -> None:
@@ -256,7 +268,8 @@ def _write_tree(tree: sysfs.Tree) -> None:
     for path, content in tree.items():
         os.makedirs(f"/sys/{os.path.dirname(path)}", exist_ok=True)
         if isinstance(content, sysfs.Link):
-            os.symlink(content.relative_to(path), f"/sys/{path}")
+            with suppress(FileExistsError):
+                os.symlink(content.relative_to(path), f"/sys/{path}")
         else:
             _write_file(f"/sys/{path}", content)
 
