@@ -22,7 +22,7 @@ sources := $(shell find src -name __pycache__ -prune -o -print)
 # A .venv whose interpreter is gone (moved, upgraded) is made anew.
 $(shell test -x $(python) || rm -f $(VENV)/pyvenv.cfg)
 
-.PHONY: help run test lint format types imports spelling unit live sim bench soak coverage-by-module dist programs clean
+.PHONY: help run test lint format types imports spelling unit live sim explore bench soak coverage-by-module mutants fuzz malformed dist programs clean
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ SIM_SEEDS := 20000
 sim: $(VENV)/.run  ## simulation: 20,000 seeds with faults, over all cores
 	@$(VENV)/bin/bamdmux sim --seed $(SIM_START) --seeds $(SIM_SEEDS)
 
+explore: $(VENV)/.run  ## bounded model checking: every order of a few events, over all cores, some minutes
+	@$(VENV)/bin/bamdmux explore
+
 bench: $(VENV)/.run programs  ## throughput against socat, in the same run
 	@$(python) benchmarks/socat.py
 
@@ -72,6 +75,22 @@ soak: $(VENV)/.run $(VENV)/.dev programs  ## host and modem as two processes: 1,
 
 coverage-by-module: $(VENV)/.run $(VENV)/.dev  ## each test file alone against its own module
 	@$(python) scripts/coverage_by_module.py
+
+# Five minutes of two processors, and so not in CI. Other modules, or fewer: make mutants MUTANTS="host/power.py 'wire/*.py'"
+MUTANTS :=
+
+mutants: $(VENV)/.dev  ## small bugs in wire, bam, host, modem/power.py: do the tests notice?
+	@$(python) scripts/mutants.py $(MUTANTS)
+
+# Longer, one target, or with a new corpus: make fuzz FUZZ_SECONDS=600 FUZZ="pipes --update"
+FUZZ_SECONDS := 60
+FUZZ :=
+
+fuzz: $(VENV)/.run $(VENV)/.fuzz  ## coverage-guided fuzzing, a minute for each target
+	@$(python) -m fuzz run --seconds $(FUZZ_SECONDS) $(FUZZ)
+
+malformed: $(VENV)/.run  ## 10 million malformed frames a hostile modem sends: frames a second, memory
+	@$(python) benchmarks/malformed_frames.py
 
 dist: $(VENV)/.dev  ## wheel and source archive in dist/
 	$(python) -m build --no-isolation --outdir dist .
@@ -114,6 +133,14 @@ $(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml
 	@echo "installing what checks and tests need into $(VENV)"
 	@$(call requirements,build + project["dependencies"] + project["optional-dependencies"]["dev"]) >$(VENV)/dev.txt
 	@$(pip) install -r $(VENV)/dev.txt
+	@mv $@.begun $@
+
+# The fuzzer, for `fuzz` alone: it is large, and there is none for every interpreter and machine.
+$(VENV)/.fuzz: $(VENV)/pyvenv.cfg pyproject.toml
+	@touch $@.begun
+	@echo "installing the fuzzer into $(VENV)"
+	@$(call requirements,project["optional-dependencies"]["fuzz"]) >$(VENV)/fuzz.txt
+	@$(pip) install -r $(VENV)/fuzz.txt
 	@mv $@.begun $@
 
 # Programs that the live tests run, each with its Debian package. Tests that miss one skip, and say so.

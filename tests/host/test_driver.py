@@ -1401,6 +1401,18 @@ def test_a_modem_that_does_not_fall_is_waited_for_two_seconds_and_costs_one_erro
     assert not far.host_rx.is_open
 
 
+def test_packets_that_a_dead_modem_never_took_are_counted_as_lost_when_removal_ends() -> None:
+    far = running()
+    far.transmit(0, PING, PING)
+    far.taken()
+    far.driver.remove(now=0)
+    far.taken()
+    far.time_out(2 * SECOND)
+    assert far.taken()[-1] == Removed()
+    assert transmitted_drops(far) == {DropReason.LOST_IN_FLIGHT: 2}
+    assert far.driver.channels[0].transmitted.packet_count == 0
+
+
 @pytest.mark.parametrize("step", ["vote", "down ack", "power"])
 def test_removal_gives_up_waking_a_dead_modem(step: str) -> None:
     far = suspended()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
     ICMPv6ND_RA,
     ICMPv6ND_RS,
     ICMPv6NDOptMTU,
@@ -168,9 +169,13 @@ def test_one_with_a_link_layer_option_is_too() -> None:
     assert check(bytes(solicitation)) == SOLICITATION
 
 
-def test_one_from_a_global_address_goes_its_way() -> None:
+def test_a_solicitation_may_come_from_an_address_that_the_host_has_already() -> None:
     solicitation = IPv6(src="2001:db8:64::5", dst="ff02::2", hlim=255) / ICMPv6ND_RS()
-    assert check(bytes(solicitation)) == PASSES
+    assert check(bytes(solicitation)) == SOLICITATION
+
+
+def test_all_other_icmpv6_passes() -> None:
+    assert check(bytes(IPv6(src="2001:db8:64::5", dst="2001:db8::1") / ICMPv6EchoRequest())) == PASSES
 
 
 def changed(offset: int, value: int) -> bytes:

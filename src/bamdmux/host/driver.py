@@ -441,6 +441,8 @@ class HostDriver:
 
     def _finish_removal(self, now: Instant) -> None:
         self._release_pipes()
+        self._count_lost(self._transmit_ring.take_submitted(), DropReason.LOST_IN_FLIGHT)
+        self._count_lost(self._transmit_ring.take_pending(), DropReason.LOST_IN_FLIGHT)
         self._removal.enter(Stage.DONE, now)
         self._outbox.append(Removed())
 

@@ -31,6 +31,7 @@ IPV6_HEADER_BYTES: Final = 40
 # Offsets in a packet, and how they are read: whole, as numbers that are dict keys.
 SOURCE4_OFFSET: Final = 12
 DESTINATION4_OFFSET: Final = 16
+NEXT_HEADER_OFFSET: Final = 6
 SOURCE6_OFFSET: Final = 8
 DESTINATION6_OFFSET: Final = 24
 ADDRESS4: Final = struct.Struct(">I")
@@ -157,7 +158,10 @@ def check_uplink(bearer: Bearer, buffer: bytearray, start: int, length: int) -> 
         if length > bearer.limit6:
             return _beyond(bearer.limit6)
         if PREFIX6.unpack_from(buffer, start + SOURCE6_OFFSET)[0] == bearer.prefix6_key:
-            return PASSES
+            if buffer[start + NEXT_HEADER_OFFSET] != _ICMPV6:
+                return PASSES
+            packet = bytes(buffer[start : start + length])
+            return SOLICITATION if is_router_solicitation(packet) else PASSES
         return _check_local(bytes(buffer[start : start + length]))
     return DropReason.NO_BEARER  # a bearer carries IP
 
