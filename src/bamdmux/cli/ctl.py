@@ -9,7 +9,7 @@ import click
 
 from bamdmux.errors import MachineError, UsageError
 from bamdmux.live.control import request
-from bamdmux.middleware.catalog import parse_fault
+from bamdmux.middleware.control_faults import parse_any_fault
 from bamdmux.modem.control.commands import MAX_RSRP, MIN_RSRP
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def fault_list(socket: Path, as_json: bool) -> None:
 @click.pass_obj
 def fault_set(socket: Path, name: str, as_json: bool) -> None:
     """Let NAME go wrong from now on, each time with the probability RATE."""
-    found, rate = parse_fault(name)
+    found, rate = parse_any_fault(name)
     _ask_fault(socket, as_json, action="set", name=found.name, rate=rate)
 
 
@@ -160,10 +160,12 @@ def _plain_lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
             yield from _plain_lines(value, f"{label} ")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
             yield f"{label}  {len(value)}"
             for each in value:
                 yield "  " + ", ".join(f"{key} {each[key]}" for key in each)
+        elif isinstance(value, list):
+            yield f"{label}  {', '.join(map(str, value))}"
         else:
             yield f"{label}  {value}"
 
