@@ -85,9 +85,12 @@ def test_the_world_of_a_seed_does_not_depend_on_the_faults_that_are_given() -> N
 
 
 class Deaf(HostDriver):
-    """Hears no doorbell."""
+    """Hears no doorbell, and does not look by itself either."""
 
     def doorbell_rang(self, pipe: object, now: int) -> None:
+        pass
+
+    def _receive_what_is_there(self, now: int) -> None:
         pass
 
 
