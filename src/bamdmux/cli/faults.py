@@ -5,17 +5,17 @@ from typing import Any
 
 import click
 
-from bamdmux.middleware.catalog import FAULTS, parse_fault
-from bamdmux.middleware.faults import Fault
+from bamdmux.middleware.catalog import FAULTS
+from bamdmux.middleware.control_faults import CONTROL_FAULTS, FAMILY, AnyFault, parse_any_fault
 
 
 def _parse(
     context: click.Context, option: click.Parameter, texts: Sequence[str]
-) -> list[tuple[Fault, float]]:
+) -> list[tuple[AnyFault, float]]:
     if "list" in texts:
         print_faults()
         context.exit()
-    return [parse_fault(text) for text in texts]
+    return [parse_any_fault(text) for text in texts]
 
 
 def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,3 +46,6 @@ def print_faults() -> None:
         loss = "loses packets" if fault.is_lossy else ""
         note = ": ".join(part for part in (loss, reasons) if part)
         click.echo(f"  {fault.name:<28} {fault.rate:<6g} {fault.description}{f'  [{note}]' if note else ''}")
+    click.echo(f"{FAMILY}: NAME[@SELECTOR][#TIMES], where SELECTOR is a service, a message or a number")
+    for each in CONTROL_FAULTS.values():
+        click.echo(f"  {each.name:<28} {each.rate:<6g} {each.description}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from bamdmux.cli.faults import fault_options
-from bamdmux.middleware.faults import Fault
+from bamdmux.middleware.control_faults import AnyFault
 
 
 @click.command("host")
@@ -26,7 +26,7 @@ def command(
     path: Path,
     control_path: Path | None,
     ports_folder: Path | None,
-    faults: list[tuple[Fault, float]],
+    faults: list[tuple[AnyFault, float]],
     seed: int | None,
 ) -> int:
     """Be the host driver of the modem that listens at SOCK.

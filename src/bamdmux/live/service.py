@@ -15,7 +15,7 @@ from typing import Any, Final
 from bamdmux.actions import Pipe
 from bamdmux.errors import MachineError
 from bamdmux.live.control import ControlServer, Handler
-from bamdmux.live.faults import Faults, RatedFaults, check_halves
+from bamdmux.live.faults import Faults, RatedFaults, check_halves, draw_seed
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.modem_commands import modem_commands
 from bamdmux.live.modem_side import MODEM_RESTART
@@ -28,6 +28,7 @@ from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
 from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.host_listener import HostListener
 from bamdmux.live.split.link import SplitLink
+from bamdmux.middleware.control import HostilePlane
 from bamdmux.middleware.faults import Half
 from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
@@ -115,7 +116,8 @@ def run_modem(
         resources.callback(network.close)
         loop = Loop()
         resources.callback(loop.close)
-        plane = ControlPlane(profile, packet_data_network, is_always_on=is_always_on)
+        seed = draw_seed() if seed is None else seed
+        plane = HostilePlane(ControlPlane(profile, packet_data_network, is_always_on=is_always_on), seed)
         control = ControlSide(plane)
         listener = HostListener(path, loop, profile, network.device, packet_data_network, control)
         resources.callback(listener.close)
@@ -136,6 +138,7 @@ def run_modem(
             seed=seed,
             restart_modem=restart_modem,
             nudge_modem=nudge_modem,
+            control=plane,
         )
         listener.faults = here
         for fault, rate in faults:

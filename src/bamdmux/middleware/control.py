@@ -87,6 +87,11 @@ class HostilePlane:
         elif self._faults.pop(name, None) is None:
             raise UsageError(f"fault {name!r} is not set; {', '.join(self._faults) or 'none'} is")
 
+    @property
+    def fault_names(self) -> list[str]:
+        """Of those that are set."""
+        return list(self._faults)
+
     def fault_status(self) -> list[dict[str, object]]:
         """For JSON: what is set, in the form of the data path's."""
         return [
