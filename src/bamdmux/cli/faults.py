@@ -14,6 +14,7 @@ def _parse(
 ) -> list[tuple[AnyFault, float]]:
     if "list" in texts:
         print_faults()
+        print_control_faults()
         context.exit()
     return [parse_any_fault(text) for text in texts]
 
@@ -36,7 +37,7 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def print_faults() -> None:
-    """All faults, by family, with their rates and what they do."""
+    """The faults of the data path, by family, with their rates and what they do."""
     family = None
     for fault in FAULTS.values():
         if fault.family is not family:
@@ -46,6 +47,10 @@ def print_faults() -> None:
         loss = "loses packets" if fault.is_lossy else ""
         note = ": ".join(part for part in (loss, reasons) if part)
         click.echo(f"  {fault.name:<28} {fault.rate:<6g} {fault.description}{f'  [{note}]' if note else ''}")
+
+
+def print_control_faults() -> None:
+    """Those of the control plane, which only a live link has."""
     click.echo(f"{FAMILY}: NAME[@SELECTOR][#TIMES], where SELECTOR is a service, a message or a number")
     for each in CONTROL_FAULTS.values():
         click.echo(f"  {each.name:<28} {each.rate:<6g} {each.description}")
