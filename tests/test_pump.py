@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bamdmux.errors import MalformedPacket
 from bamdmux.netdevice import ETH_P_IP, ETH_P_IPV6, ETH_P_MAP
-from bamdmux.wire.offload import NO_OFFLOAD, VNET_HEADER, segment
+from bamdmux.wire.offload import NO_OFFLOAD, VNET_HEADER, VnetHeader, segment
 from tests.super_packets import Segment, pattern, rechecksummed, super_packets
+from tests.wire.test_offload import LIES, OVER_TCP6, tcp_behind
 
 pump = pytest.importorskip(
     "bamdmux._pump", reason="the native pump was not built: no compiler, or no Python.h"
@@ -93,6 +94,7 @@ def expected_of(vnet_header: bytes, packet: bytes) -> list[bytes]:
 # -- Segments --
 
 
+@settings(deadline=None)
 @given(super_packets())
 def test_segments_are_those_of_the_reference_and_of_scapy(big: tuple[Segment, int]) -> None:
     whole, segment_bytes = big
@@ -118,6 +120,7 @@ def test_segments_may_be_of_one_byte_each() -> None:
     assert segments_of(vnet_header, packet) == segment(vnet_header, packet)
 
 
+@settings(deadline=None)
 @given(super_packets())
 def test_a_partial_checksum_is_completed(big: tuple[Segment, int]) -> None:
     whole, _ = big
@@ -154,13 +157,23 @@ def wrong_super_packets(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return draw(st.one_of(st.just(vnet_header), VNET_HEADERS)), packet
 
 
-@settings(max_examples=300)
+@pytest.mark.parametrize(("vnet", "packet"), [(vnet, packet) for vnet, packet, _ in LIES])
+def test_headers_that_cannot_be_true_are_malformed(vnet: VnetHeader, packet: bytes) -> None:
+    assert segments_of(VNET_HEADER.pack(*vnet), packet) == []
+
+
+def test_headers_may_have_256_bytes() -> None:
+    vnet_header = VNET_HEADER.pack(*OVER_TCP6._replace(csum_start=236, gso_size=30))
+    assert segments_of(vnet_header, tcp_behind(196)) == segment(vnet_header, tcp_behind(196)) != []
+
+
+@settings(max_examples=300, deadline=None)
 @given(wrong_super_packets())
 def test_headers_that_lie_are_refused_as_by_the_reference(wrong: tuple[bytes, bytes]) -> None:
     assert segments_of(*wrong) == expected_of(*wrong)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     VNET_HEADERS, st.one_of(st.binary(max_size=200), st.binary(max_size=100).map(lambda rest: b"\x45" + rest))
 )

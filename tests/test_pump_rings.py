@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet6 import ICMPv6ND_RS, IPv6
 
 from bamdmux.actions import Action
 from bamdmux.bam.memory import DESCRIPTOR_BYTES, LinkLayout, PipeLayout
@@ -39,7 +40,15 @@ from bamdmux.wire.dmux import (
     encode_frame,
 )
 from bamdmux.wire.offload import NO_OFFLOAD, coalesce, segment
-from tests.super_packets import Segment, pattern, super_packets, traffic
+from tests.super_packets import (
+    CHANGES,
+    Segment,
+    bare_checksum,
+    pattern,
+    super_packets,
+    traffic,
+    udp_of_length,
+)
 from tests.test_pump import Kernel, pump
 
 GENERATION: Final = 1  # of a pipe that was opened once
@@ -163,7 +172,7 @@ class Receiver:
         self.memory[at : at + 4].cast("I")[0] = GENERATION << 16 | count * DESCRIPTOR_BYTES
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(FRAMES, st.lists(CLAIMS, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8), st.booleans())
 def test_the_host_receives_as_in_python(
     frames: list[bytes], claims: list[int | None], is_up: list[bool], merges_udp: bool
@@ -190,6 +199,84 @@ def test_the_host_receives_as_in_python(
         by_python.arrived(done + 1)
         assert list(by_python.ring.drain_to(python_devices, counters, unassigned))
         assert len(log) == done
+
+
+def coalesced(packets: list[tuple[int, bytes]], merges_udp: bool = True) -> list[tuple[bytes, bytes]]:
+    """What the pump writes to one interface that has all channels."""
+    receiver = Receiver(in_frames(packets))
+    with Kernel(merges_udp) as kernel:
+        assert receiver.pump((kernel.interface,) * 8, len(packets), new_tally()) == len(packets)
+        return list(kernel.written())
+
+
+@pytest.mark.parametrize("options", ["none", "timestamps"])
+@pytest.mark.parametrize(("protocol", "version"), [("TCP", 4), ("TCP", 6), ("UDP", 4), ("UDP", 6)])
+def test_a_segment_that_differs_is_merged_or_not_as_by_the_reference(
+    protocol: str, version: int, options: str
+) -> None:
+    first = Segment(protocol=protocol, version=version, payload=pattern(100), options=options)
+    for change in CHANGES:
+        changed = first.next(**change)
+        after = changed.next(payload=first.payload, flags=first.flags)
+        packets = [(0, each.packet()) for each in (first, changed, after)]
+        assert coalesced(packets) == coalesce(packets, True), change
+
+
+@pytest.mark.parametrize(("protocol", "version"), [("TCP", 4), ("TCP", 6), ("UDP", 4), ("UDP", 6)])
+def test_a_bit_that_differs_is_merged_or_not_as_by_the_reference(protocol: str, version: int) -> None:
+    first = Segment(protocol=protocol, version=version, payload=pattern(20), options="timestamps")
+    packet = first.next().packet()
+    for bit in range(8 * (len(packet) - 20)):
+        flipped = bytearray(packet)
+        flipped[bit // 8] ^= 1 << bit % 8
+        packets = [(0, first.packet()), (0, bytes(flipped))]
+        assert coalesced(packets) == coalesce(packets, True), bit
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+@pytest.mark.parametrize("length", [1, 1990])
+def test_a_super_packet_ends_at_64_kib_or_64_segments_of_udp(protocol: str, length: int) -> None:
+    segments = [Segment(protocol=protocol, payload=pattern(length))]
+    for _ in range(70):
+        segments.append(segments[-1].next())
+    packets = [(0, each.packet()) for each in segments]
+    written = coalesced(packets)
+    assert written == coalesce(packets, True)
+    assert len(written) == (3 if length > 1 else 2 if protocol == "UDP" else 1)
+
+
+@pytest.mark.parametrize("wrong", [bare_checksum, lambda segment: udp_of_length(segment, 20)])
+def test_udp_without_a_checksum_or_with_a_wrong_length_is_not_merged(
+    wrong: Callable[[Segment], bytes],
+) -> None:
+    first = Segment(protocol="UDP", payload=pattern(100))
+    packets = [(0, first.packet()), (0, wrong(first.next()))]
+    assert coalesced(packets) == [(NO_OFFLOAD, packet) for _, packet in packets]
+
+
+def test_what_is_pushed_alone_is_written_at_once() -> None:
+    waits, pushed = Segment(port=1).packet(), Segment(port=2, flags="PA").packet()
+    assert coalesced([(0, waits), (0, pushed)]) == [(NO_OFFLOAD, pushed), (NO_OFFLOAD, waits)]
+
+
+@pytest.mark.parametrize("flow_count", [8, 9])
+def test_eight_flows_are_merged_at_a_time(flow_count: int) -> None:
+    flows = [Segment(port=port) for port in range(flow_count)]
+    packets = [(0, each.packet()) for each in flows] + [(0, each.next().packet()) for each in flows]
+    assert coalesced(packets) == coalesce(packets, True)
+    assert len(coalesced(packets)) == (8 if flow_count == 8 else 18)
+
+
+def test_channels_of_one_interface_are_not_mixed() -> None:
+    packets = [(0, Segment().packet()), (1, Segment().next().packet())]
+    assert coalesced(packets) == coalesce(packets, True)
+    assert len(coalesced(packets)) == 2
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_udp_is_merged_only_where_the_kernel_takes_it(protocol: str) -> None:
+    packets = [(0, Segment(protocol=protocol).packet()), (0, Segment(protocol=protocol).next().packet())]
+    assert coalesced(packets, merges_udp=False) == coalesce(packets, False)
 
 
 def test_a_buffer_is_queued_again_where_the_tail_is() -> None:
@@ -326,7 +413,7 @@ def is_for_python(frame: bytes) -> bool:
     return packet[0] >> 4 == 6 and (packet[6] == 58 or packet[8] == 0xFE)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(UPLINK_FRAMES, st.lists(DESCRIPTORS, max_size=8))
 def test_the_modem_takes_as_in_python(frames: list[bytes], descriptors: list[tuple[int, int] | None]) -> None:
     by_pump, by_python = Taker(frames, descriptors), Taker(frames, descriptors)
@@ -348,6 +435,15 @@ def test_the_modem_takes_as_in_python(frames: list[bytes], descriptors: list[tup
         by_python.queued(done + 1)
         by_python.uplink.drain_to(device)
         assert len(device.delivered) == done or is_for_python(bytes(by_python.uplink._frame))
+
+
+def test_a_router_solicitation_is_for_python() -> None:
+    solicitation = bytes(IPv6(src="2001:db8:64::2", dst="ff02::2", hlim=255) / ICMPv6ND_RS())
+    taker = Taker([data_frame(0, solicitation)])
+    with Kernel() as kernel:
+        assert taker.pump(kernel.interface, 1, new_tally()) == 0
+    taker.queued(1)
+    assert len(taker.uplink.drain_to(QueueDevice())) == 1
 
 
 def test_frames_of_a_pipe_that_was_reset_are_not_taken() -> None:
@@ -413,7 +509,7 @@ class Sender:
         return filled, byte_count, too_long, frame_bytes
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(
         st.builds(pattern, st.one_of(st.integers(1, 100), st.integers(1, 2100)), st.integers(0, 255)),
@@ -445,6 +541,7 @@ def test_the_host_transmits_as_in_python(
     assert left == list(source.device.outgoing)
 
 
+@settings(deadline=None)
 @given(super_packets(), st.integers(0, 7), st.sampled_from([100, 1500]))
 def test_a_super_packet_is_transmitted_as_its_segments_would_be(
     big: tuple[Segment, int], first: int, mtu: int
@@ -548,7 +645,7 @@ RX_DESCRIPTORS = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(DOWNLINK_PACKETS, max_size=8), st.lists(RX_DESCRIPTORS, max_size=6), st.integers(0, 8))
 def test_the_modem_fills_as_in_python(
     packets: list[bytes], descriptors: list[tuple[int, int] | None], budget: int
@@ -637,7 +734,7 @@ def calls(
     ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 6), WORDS), max_size=2),
     st.tuples(WORDS, WORDS, WORDS),

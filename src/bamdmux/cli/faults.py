@@ -31,7 +31,7 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Let this go wrong; may be given several times. `list` shows all faults.",
     )
     seed = click.option(
-        "--seed", type=click.IntRange(min=0), help="What faults leave to chance follows from it."
+        "--seed", metavar="N", type=click.IntRange(min=0), help="What faults leave to chance follows from it."
     )
     return fault(seed(command))
 

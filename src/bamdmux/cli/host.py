@@ -9,7 +9,7 @@ from bamdmux.cli.faults import fault_options
 from bamdmux.middleware.control_faults import AnyFault
 
 
-@click.command("host")
+@click.command("host", short_help="The host half alone: wwan0... in this namespace.")
 @click.option(
     "--connect", "path", required=True, type=click.Path(path_type=Path), help="Where the modem listens."
 )

@@ -10,7 +10,7 @@ from bamdmux.middleware.control_faults import AnyFault
 from bamdmux.modem.profiles import load_profile, with_channels, with_mtu, with_registration
 
 
-@click.command("modem")
+@click.command("modem", short_help="The modem half alone, and its network.")
 @click.option("--listen", "path", required=True, type=click.Path(path_type=Path), help="Where hosts connect.")
 @click.option("--profile", "profile_name", default="msm8916", show_default=True, help="The firmware to play.")
 @click.option("--channels", "channel_count", type=int, help="Only the first N channels of the profile.")

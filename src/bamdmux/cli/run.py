@@ -18,6 +18,7 @@ OFONO_REGISTRATION_MS: Final = 1500
 
 @click.command(
     "run",
+    short_help="Run a command, or a shell, behind a modem.",
     context_settings={"allow_interspersed_args": False},  # options behind CMD are CMD's
     epilog="CMD finds BAMDMUX_GATEWAY4, BAMDMUX_GATEWAY6 and BAMDMUX_CTL in its environment, and "
     "BAMDMUX_HTTP where there is a server.",

@@ -7,8 +7,8 @@
 A link that has no faults has nothing of this on the way of its packets, nor a side more in its runner. What a
 fault does is said in bamdmux.middleware; here is where its wraps go, and the agenda of what it has put off.
 
-Faults of the control plane are listed with them, and done elsewhere: its `HostilePlane` is there all the
-time, because it has to have seen the beginning of a message: 20 us for a request, and nothing for packets.
+Faults of the control plane are listed with them, and done elsewhere: by its `HostilePlane`, which is always
+there, since it has to know the ports, and without a fault gives their bytes on as they are.
 """
 
 import heapq

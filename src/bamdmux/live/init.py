@@ -248,7 +248,8 @@ def _be_command(plan: Plan, link: socket.socket) -> NoReturn:
         send_message(link, Kind.STARTED)
         os.execvpe(plan.argv[0], list(plan.argv), plan.environment)
     except (OSError, ValueError) as error:  # the latter: an empty name, or a zero byte in it
-        number = error.errno if isinstance(error, OSError) and _is_found(plan) else ENOENT
+        is_there = is_found(plan.argv[0], plan.environment)
+        number = error.errno if isinstance(error, OSError) and is_there else ENOENT
         if number == ENOENT:
             exit_code = NOT_FOUND
         send_message(link, Kind.EXEC_FAILED, number or 0)
@@ -257,10 +258,9 @@ def _be_command(plan: Plan, link: socket.socket) -> NoReturn:
     os._exit(exit_code)
 
 
-def _is_found(plan: Plan) -> bool:
+def is_found(name: str, environment: Mapping[str, str]) -> bool:
     """Whether there is such a file: exec says EACCES also of a folder of PATH that we may not enter."""
-    name = plan.argv[0]
-    folders = [""] if "/" in name else os.get_exec_path(plan.environment)
+    folders = [""] if "/" in name else os.get_exec_path(environment)
     return any(os.path.lexists(os.path.join(folder, name)) for folder in folders)
 
 

@@ -314,7 +314,7 @@ class Session:
             return {}
         file = self._folder / RESOLV_CONF.name
         # With a manager of modems the name servers come with a bearer.
-        file.write_text(network["resolv_conf"] if self._options.is_always_on else "")
+        file.write_text((network["resolv_conf"] or "") if self._options.is_always_on else "")
         file.chmod(0o644)  # whoever the command becomes
         return {RESOLV_CONF: file}
 

@@ -3,7 +3,7 @@
     control-never                            every request, on every port
     control-error@nas                        those of a service; `at`: all of AT
     control-late@wds.start_network=0.5       one message, half of the time; also wds.0x0020; at.+cgact
-    control-crash@7                          the seventh request since the modem's boot
+    control-crash@7                          the seventh since the modem's boot, or since there were faults
     control-hang-up@wds.start_network#1      once, and then no more
 
 They are a family of their own beside those of the data path in catalog.py: those are held against a link by

@@ -23,6 +23,7 @@ FAULTS = ("control-hang-up", "control-error", "control-never", "control-garbage"
 WITHOUT_ANSWER = ("control-never", "control-garbage")
 PATIENCE_SECONDS = 4.0
 LONG_PATIENCE_SECONDS = 35.0  # most of ModemManager's time-outs are 5 to 30 s
+RUN = ("run", "--modem-manager", "--seed", "1")  # so that noise is the same each time
 NOT_THE_MODEMS = "ctl.internal_proxy_open"  # libqmi's proxy answers it, in front of the modem
 
 
@@ -78,7 +79,7 @@ class Session:
 
     def __init__(self, identity: str) -> None:
         self._process = subprocess.Popen(
-            as_identity(identity, "-m", "bamdmux", "-q", "run", "--modem-manager", "--", *_driver(identity)),
+            as_identity(identity, "-m", "bamdmux", "-q", *RUN, "--", *_driver(identity)),
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -25,9 +25,10 @@ from bamdmux.errors import MachineError, UsageError
 from bamdmux.live.addresses import Netlink
 from bamdmux.live.clients import modem_manager_calls, ofono_calls
 from bamdmux.live.clients.calls import Callee
-from bamdmux.live.clients.connection import MODEM_WAIT_SECONDS, Connection, configure
+from bamdmux.live.clients.connection import Connection, configure
 
 BUS_VARIABLE: Final = "DBUS_SYSTEM_BUS_ADDRESS"
+MANAGER_WAIT_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 
 # Numbers of MMBearerIpFamily.
@@ -91,11 +92,11 @@ async def _open_bus() -> MessageBus:
 
 async def _find_manager(bus: MessageBus) -> ModuleType:
     """How to call the one that is on the bus; oFono may be on its way, for it is started anew at times."""
-    limit = time.monotonic() + MODEM_WAIT_SECONDS
+    limit = time.monotonic() + MANAGER_WAIT_SECONDS
     while True:
         for calls in (modem_manager_calls, ofono_calls):
             if await Callee(bus, calls.NAME, calls.TITLE).owner() is not None:
                 return calls
         if time.monotonic() >= limit:
-            raise MachineError("neither ModemManager nor oFono is on the bus; is one of them installed?")
+            raise MachineError("neither ModemManager nor oFono is on the bus; has it died? see its log")
         await asyncio.sleep(POLL_SECONDS)

@@ -3,6 +3,7 @@
 Neither ModemManager nor oFono gives an interface its addresses; who asked them for the call does.
 """
 
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,5 +86,7 @@ def configure(connection: Connection, *, is_way_out: bool) -> None:
 
 
 def _write_name_servers(name_servers: Sequence[str]) -> None:
-    if name_servers:
+    """Into this run's own file; where nothing could be mounted it is the machine's that we see."""
+    ours = Path(os.environ.get("BAMDMUX_CTL", "/nobody/control")).with_name(RESOLV_CONF.name)
+    if name_servers and ours.exists() and RESOLV_CONF.samefile(ours):
         RESOLV_CONF.write_text("".join(f"nameserver {server}\n" for server in name_servers))

@@ -18,8 +18,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -39,9 +41,6 @@ MANAGERS: Final = {
     MODEM_MANAGER: ("bamdmux.live.clients.modem_manager", "ModemManager", "modemmanager"),
     OFONO: ("bamdmux.live.clients.ofono", "ofonod", "ofono"),
 }
-
-NOT_FOUND: Final = 127  # a shell's exit codes for a command that could not be started
-NOT_EXECUTABLE: Final = 126
 
 # What `-c` runs. Nothing is looked for in the working directory, and Ctrl-C ends it without a word.
 _PROGRAM: Final = """\
@@ -109,13 +108,14 @@ def _say(text: str) -> None:
 
 def _become(argv: Sequence[str]) -> NoReturn:
     from bamdmux.live.command import ExecFailed
+    from bamdmux.live.init import NOT_EXECUTABLE, NOT_FOUND, is_found
 
     try:
         os.execvp(argv[0], list(argv))
     except OSError as error:
-        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        _say(ExecFailed(argv[0], error.errno or 0).message)
-        os._exit(NOT_FOUND if is_missing else NOT_EXECUTABLE)
+        number = error.errno if is_found(argv[0], os.environ) else ENOENT
+        _say(ExecFailed(argv[0], number or 0).message)
+        os._exit(NOT_FOUND if number == ENOENT else NOT_EXECUTABLE)
 
 
 def _keep(kind: str, folder: Path, writer: int) -> NoReturn:
@@ -132,6 +132,9 @@ def _keep(kind: str, folder: Path, writer: int) -> NoReturn:
         asyncio.run(keeper.tend())
     except BamDmuxError as error:
         keeper.refuse(str(error))
+    except Exception as error:
+        traceback.print_exc()
+        keeper.refuse(f"the keeper of {kind} has failed: {error!r}")
     finally:
         os._exit(1)
 
@@ -155,7 +158,6 @@ class Keeper:
         self.log = log
         self._writer = writer  # to the waiting process; -1 once it has had its word
         self._stderr = stderr
-        self._processes: dict[int, asyncio.Task[int]] = {}
 
     async def tend(self) -> None:
         """Start everything, and let the manager's module go on from there."""

@@ -111,8 +111,9 @@ def _log(keeper: Keeper) -> Path:
 
 async def _wait_for_modem(bus: MessageBus) -> None:
     while True:
-        if await find_modems(bus):
-            return
+        with suppress(EOFError, OSError):  # the bus has ended, and ModemManager will with it
+            if await find_modems(bus):
+                return
         await asyncio.sleep(POLL_SECONDS)
 
 
