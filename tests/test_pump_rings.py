@@ -304,10 +304,12 @@ def test_an_interface_that_is_none_of_the_pumps_is_for_python() -> None:
     assert receiver.pump((QueueDevice(),) * 8, 1, new_tally()) == 0
 
 
-@pytest.mark.parametrize(("slots", "sizes"), [(100, 2048), (0, 2049), (0, 0xFFFF)])
-def test_what_python_remembers_wrongly_is_not_followed(slots: int, sizes: int) -> None:
-    receiver = Receiver([data_frame(0, b"Ebytes")], [0xFFFF])
-    receiver.slots[0], receiver.sizes[0] = slots, sizes
+@pytest.mark.parametrize(
+    ("slot", "size", "claim"), [(30_000, 2048, None), (0, 2049, 2049), (0, 0xFFFF, 0xFFFF), (0, 4, None)]
+)
+def test_what_python_remembers_wrongly_is_not_followed(slot: int, size: int, claim: int | None) -> None:
+    receiver = Receiver([data_frame(0, b"Ebytes")], [claim])
+    receiver.slots[0], receiver.sizes[0] = slot, size
     with Kernel() as kernel:
         assert receiver.pump((kernel.interface,) * 8, 1, new_tally()) == 0
 
@@ -334,9 +336,9 @@ class Taker:
         self.outbox: list[Action] = []
         self.uplink = Uplink(PipePeer(self.memory, self.layout), self.network, self.outbox)
         self.uplink.host_open[:] = [True, True, True, False, True, True, True, True]
-        for bearer in self.network.bearers[4:6]:
-            assert bearer is not None
-            bearer.deactivate(bearer.channel)
+        bearer = self.network.bearers[4]
+        assert bearer is not None
+        bearer.deactivate(4)
         self.queued(0)
 
     def queued(self, count: int) -> None:
@@ -391,7 +393,15 @@ def uplink_packet(channel: int, version: int, length: int) -> bytes:
 UPLINK_FRAMES = st.one_of(
     FRAMES,
     st.lists(
-        st.builds(lambda channel, packet: data_frame(channel, packet, 4), st.integers(0, 7), UPLINK_PACKETS),
+        st.one_of(
+            st.builds(
+                lambda channel, version: data_frame(channel, uplink_packet(channel, version, 100), 4),
+                *(st.integers(0, 7), st.sampled_from([4, 6])),
+            ),
+            st.builds(
+                lambda channel, packet: data_frame(channel, packet, 4), st.integers(0, 7), UPLINK_PACKETS
+            ),
+        ),
         max_size=8,
     ),
 )
@@ -444,6 +454,33 @@ def test_a_router_solicitation_is_for_python() -> None:
         assert taker.pump(kernel.interface, 1, new_tally()) == 0
     taker.queued(1)
     assert len(taker.uplink.drain_to(QueueDevice())) == 1
+
+
+@pytest.mark.parametrize("channel", range(8))
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_channel_that_is_closed_or_has_no_bearer_is_for_python(channel: int, version: int) -> None:
+    taker = Taker([data_frame(channel, uplink_packet(channel, version, 100))])
+    with Kernel() as kernel:
+        is_open = channel not in (3, 7) and (channel, version) != (4, 4)
+        assert taker.pump(kernel.interface, 1, new_tally()) == is_open
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_buffer_ends_where_buffers_end(beyond: int) -> None:
+    frame = data_frame(0, uplink_packet(0, 4, 100))
+    layout = LinkLayout(slot_count=2).tx
+    address = layout.end - len(frame) + beyond
+    taker = Taker([frame], [(address, len(frame))])
+    taker.memory[address : address + len(frame)] = frame
+    with Kernel() as kernel:
+        assert taker.pump(kernel.interface, 1, new_tally()) == 1 - beyond
+
+
+def test_a_buffer_that_is_too_short_for_a_header_is_not_taken_for_the_one_before() -> None:
+    frame = data_frame(0, uplink_packet(0, 4, 100))
+    taker = Taker([frame, frame], [None, (LinkLayout(slot_count=3).tx.slot_address(0), 7)])
+    with Kernel() as kernel:
+        assert taker.pump(kernel.interface, 2, new_tally()) == 1
 
 
 def test_frames_of_a_pipe_that_was_reset_are_not_taken() -> None:
@@ -674,6 +711,26 @@ def test_the_modem_fills_as_in_python(
         _, sent = by_python.downlink.fill_from(QueueDevice(packets[done : done + 1]), by_python.host_open, 1)
         strays = by_python.downlink.strays.drops
         assert not sent or strays[DropReason.BAD_DESCRIPTOR]
+
+
+@pytest.mark.parametrize("missing", [0, 1, HEADER_BYTES])
+def test_a_buffer_is_filled_if_header_and_packet_fit(missing: int) -> None:
+    packet = downlink_packet(0, 4, 100)
+    address = LinkLayout(slot_count=2).rx.slot_address(1)
+    filler = Filler(2, [(address, HEADER_BYTES + len(packet) - missing)])
+    with Kernel() as kernel:
+        kernel.give(NO_OFFLOAD, packet)
+        assert filler.pump(kernel.interface, 1, new_tally()) == (not missing)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_buffer_to_fill_ends_where_buffers_end(beyond: int) -> None:
+    packet = downlink_packet(0, 4, 100)
+    size = HEADER_BYTES + len(packet)
+    filler = Filler(2, [(LinkLayout(slot_count=2).rx.end - size + beyond, size)])
+    with Kernel() as kernel:
+        kernel.give(NO_OFFLOAD, packet)
+        assert filler.pump(kernel.interface, 1, new_tally()) == 1 - beyond
 
 
 def test_buffers_of_a_pipe_that_was_reset_are_not_filled() -> None:

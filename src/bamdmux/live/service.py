@@ -24,7 +24,7 @@ from bamdmux.live.networks import network_status, open_network
 from bamdmux.live.ports.control_side import ControlSide
 from bamdmux.live.ports.links import LinkMaker
 from bamdmux.live.runner import Runner
-from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.signals import ENDING, exit_as_signaled, exit_if_signaled, handling, wakeups
 from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.host_listener import HostListener
 from bamdmux.live.split.link import SplitLink
@@ -236,6 +236,7 @@ def _serve_control(
 
 def _run_until_signaled(runner: Runner) -> None:
     with wakeups(ENDING) as readable:
+        exit_if_signaled()  # from here on signals are events
         received = bytearray()
         runner.loop.watch(readable.fileno(), lambda now: received.extend(readable.recv(64)))
         runner.run_until(lambda: bool(received))

@@ -43,7 +43,7 @@ from bamdmux.live.ports.proxy import QmiProxy
 from bamdmux.live.ports.sysfs import Layout, SocLayout
 from bamdmux.live.ports.usb import UsbLayout
 from bamdmux.live.runner import Runner
-from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.signals import ENDING, exit_as_signaled, exit_if_signaled, handling, wakeups
 from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.link import SplitLink
 from bamdmux.live.split.modem_process import ModemProcess
@@ -232,8 +232,12 @@ class Session:
             raise MachineError("the modem did not wake for the OPENs; see what it says: -v")
 
     def _wait_until(self, is_so: Callable[[], bool]) -> bool:
+        def is_over() -> bool:
+            exit_if_signaled()
+            return is_so()
+
         limit = FAULTY_TIMEOUT_NS if self._options.faults else ANNOUNCE_TIMEOUT_NS
-        return self._runner.run_until(is_so, limit)
+        return self._runner.run_until(is_over, limit)
 
     def _configure_interfaces(self) -> None:
         self._is_configured = True
@@ -244,6 +248,7 @@ class Session:
         network = self._link.status(read_clock())["network"]
         self._namespace.run(lambda: set_host(network["host_settings"]))
         with handling([signal.SIGTTOU], signal.SIG_IGN), wakeups(PASSED_ON) as signals:
+            exit_if_signaled()  # from here on signals are events
             self._loop.watch(signals.fileno(), lambda now: self._signals_arrived(signals))
             with Command.start(
                 self._argv(),
