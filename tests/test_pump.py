@@ -15,7 +15,7 @@ from bamdmux.errors import MalformedPacket
 from bamdmux.netdevice import ETH_P_IP, ETH_P_IPV6, ETH_P_MAP
 from bamdmux.wire.offload import NO_OFFLOAD, VNET_HEADER, VnetHeader, segment
 from tests.super_packets import Segment, pattern, rechecksummed, super_packets
-from tests.wire.test_offload import LIES, OVER_TCP6, tcp_behind
+from tests.wire.test_offload import LIES, OVER_TCP6, TCP4, UDP4, tcp_behind, with_a_sum_of_all_ones
 
 pump = pytest.importorskip(
     "bamdmux._pump", reason="the native pump was not built: no compiler, or no Python.h"
@@ -129,6 +129,15 @@ def test_a_partial_checksum_is_completed(big: tuple[Segment, int]) -> None:
     vnet_header = VNET_HEADER.pack(flags, 0, header_bytes, 0, start, offset)
     (completed,) = segments_of(vnet_header, packet)
     assert [completed] == segment(vnet_header, packet)
+
+
+@pytest.mark.parametrize("whole", [TCP4, UDP4])
+@pytest.mark.parametrize("is_super_packet", [True, False])
+def test_a_checksum_of_zero_is_written_as_by_the_reference(whole: Segment, is_super_packet: bool) -> None:
+    vnet_header, packet = with_a_sum_of_all_ones(whole).super_packet(100)
+    if not is_super_packet:
+        vnet_header = VNET_HEADER.pack(*VnetHeader(*VNET_HEADER.unpack(vnet_header))._replace(gso_type=0))
+    assert segments_of(vnet_header, packet) == segment(vnet_header, packet)
 
 
 NUMBERS = st.one_of(st.integers(0, 100), st.sampled_from([0x7FFF, 0x8000, 0xFFFE, 0xFFFF]))

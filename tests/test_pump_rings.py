@@ -34,6 +34,7 @@ from bamdmux.wire.dmux import (
     HEADER,
     HEADER_BYTES,
     MAGIC,
+    MAX_PACKET_BYTES,
     WORD_BYTES,
     Command,
     Frame,
@@ -177,6 +178,12 @@ class Receiver:
 def test_the_host_receives_as_in_python(
     frames: list[bytes], claims: list[int | None], is_up: list[bool], merges_udp: bool
 ) -> None:
+    receive_as_in_python(frames, claims, is_up, merges_udp)
+
+
+def receive_as_in_python(
+    frames: list[bytes], claims: list[int | None], is_up: list[bool], merges_udp: bool
+) -> None:
     by_pump, by_python = Receiver(frames, claims), Receiver(frames, claims)
     tally, log = new_tally(), list[tuple[int, bytes]]()
     with Kernel(merges_udp) as lower, Kernel(merges_udp) as upper:  # of four channels each
@@ -199,6 +206,12 @@ def test_the_host_receives_as_in_python(
         by_python.arrived(done + 1)
         assert list(by_python.ring.drain_to(python_devices, counters, unassigned))
         assert len(log) == done
+
+
+@pytest.mark.parametrize("odd", ODD_FRAMES, ids=repr)
+def test_the_host_receives_each_odd_frame_as_in_python(odd: bytes) -> None:
+    plain = data_frame(0, Segment().packet())
+    receive_as_in_python([plain, odd, plain], [], [True] * 7 + [False], True)
 
 
 def coalesced(packets: list[tuple[int, bytes]], merges_udp: bool = True) -> list[tuple[bytes, bytes]]:
@@ -345,8 +358,14 @@ class Taker:
         at = self.layout.tail_offset
         self.memory[at : at + 4].cast("I")[0] = GENERATION << 16 | count * DESCRIPTOR_BYTES
 
-    def pump(self, interface: Any, count: int, tally: "array[int]", generation: int = GENERATION) -> int:
-        max_packet = self.layout.slot_bytes - HEADER_BYTES - WORD_BYTES
+    def pump(
+        self,
+        interface: Any,
+        count: int,
+        tally: "array[int]",
+        generation: int = GENERATION,
+        max_packet: int = MAX_PACKET_BYTES,
+    ) -> int:
         bearers = bearers_of(self.network, self.uplink.host_open)
         place = place_of(self.layout)
         done: int = interface.take_frames(
@@ -426,6 +445,10 @@ def is_for_python(frame: bytes) -> bool:
 @settings(max_examples=200, deadline=None)
 @given(UPLINK_FRAMES, st.lists(DESCRIPTORS, max_size=8))
 def test_the_modem_takes_as_in_python(frames: list[bytes], descriptors: list[tuple[int, int] | None]) -> None:
+    take_as_in_python(frames, descriptors)
+
+
+def take_as_in_python(frames: list[bytes], descriptors: list[tuple[int, int] | None]) -> None:
     by_pump, by_python = Taker(frames, descriptors), Taker(frames, descriptors)
     tally, before = new_tally(), bytes(by_pump.memory)
     with Kernel() as kernel:
@@ -454,6 +477,25 @@ def test_a_router_solicitation_is_for_python() -> None:
         assert taker.pump(kernel.interface, 1, new_tally()) == 0
     taker.queued(1)
     assert len(taker.uplink.drain_to(QueueDevice())) == 1
+
+
+@pytest.mark.parametrize("odd", ODD_FRAMES, ids=repr)
+def test_the_modem_takes_each_odd_frame_as_in_python(odd: bytes) -> None:
+    plain = data_frame(0, uplink_packet(0, 4, 100))
+    take_as_in_python([plain, odd, plain], [])
+
+
+def test_the_modem_takes_a_length_that_comes_from_the_transfer() -> None:
+    frame = data_frame(0, uplink_packet(0, 4, 100), length=0xFFFF)
+    with Kernel() as kernel:
+        assert Taker([frame]).pump(kernel.interface, 1, new_tally()) == 1
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_packet_that_is_longer_than_the_modem_takes_is_for_python(beyond: int) -> None:
+    taker = Taker([data_frame(0, uplink_packet(0, 4, 100))])
+    with Kernel() as kernel:
+        assert taker.pump(kernel.interface, 1, new_tally(), max_packet=120 - beyond) == 1 - beyond
 
 
 @pytest.mark.parametrize("channel", range(8))
@@ -808,6 +850,35 @@ def test_numbers_that_cannot_be_are_an_error_or_do_nothing_out_of_place(
         kernel.give(NO_OFFLOAD, downlink_packet(0, 4, 1000))
         with suppress(ValueError):
             calls(memory, tuple(place), kernel.interface)[function](*numbers)
+
+
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        *((0, (32, 0, 0)), (0, (0, 33, 0)), (0, (0, 0, 8))),
+        *((1, (4095, 0, 0)), (1, (0, 4095, 0)), (2, (4095, 0, 0)), (2, (0, 4095, 0))),
+        *((3, (4095, 0, 0)), (3, (0, 32, 0)), (3, (0, 0, 33))),
+        *((4, (4095, 0, 0)), (4, (0, 4095, 0)), (4, (0, 0, 33))),
+    ],
+)
+def test_numbers_beyond_the_pipe_are_an_error(function: int, numbers: tuple[int, int, int]) -> None:
+    layout = LinkLayout()
+    with Kernel() as kernel:
+        call = calls(layout.allocate(), place_of(layout.tx), kernel.interface)[function]
+        with pytest.raises(ValueError, match="fit the pipe"):
+            call(*numbers)
+
+
+@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("value", [0xFFFF_FFFF, 0x8000_0001, 0x2000_0000])
+def test_a_pipe_that_does_not_lie_in_its_memory_is_an_error(index: int, value: int) -> None:
+    layout = LinkLayout()
+    place = list(place_of(layout.tx))
+    place[index] = value
+    with Kernel() as kernel:
+        call = calls(layout.allocate(), tuple(place), kernel.interface)[0]
+        with pytest.raises(ValueError, match="lie in its memory"):
+            call(0, 0, 0)
 
 
 @pytest.mark.parametrize("function", range(5))

@@ -31,7 +31,7 @@ def test_one_that_is_there_from_the_start_strikes_and_is_listed_until_it_is_clea
         assert "error (3): 'Internal'" in link.shell(f"{ASK_MODEL} 2>&1; true")
         assert "Revision: " in link.shell(ASK_REVISION)
         lines = ctl(link, "fault list").splitlines()
-        assert f"fault  {FAULT} at 1, struck 1 times" in lines
+        assert f"fault  {FAULT} at 1, struck 1 time" in lines
         assert any(line.startswith("fault  duplicate-frame at 0.5") for line in lines)
         assert FAULT not in ctl(link, f"fault clear {FAULT}")
         assert "Model: " in link.shell(ASK_MODEL)
@@ -47,7 +47,7 @@ def test_one_that_is_set_later_is_of_the_family_control(identity: str, options: 
         assert '"family": "control"' in ctl(link, f"fault set {FAULT}#1=1 --json")
         assert "error (3): 'Internal'" in link.shell(f"{ASK_MODEL} 2>&1; true")
         assert "Model: " in link.shell(ASK_MODEL)  # once was all
-        assert f"fault  {FAULT}#1 at 1, struck 1 times" in ctl(link, "fault list")
+        assert f"fault  {FAULT}#1 at 1, struck 1 time" in ctl(link, "fault list")
 
 
 @for_the_weakest

@@ -92,15 +92,18 @@ def test_fin_and_psh_are_of_the_last_segment_and_cwr_of_the_first() -> None:
     assert [set(str(IP(each)[TCP].flags)) for each in segments] == [set("AEC"), set("AE"), set("FPAE")]
 
 
-def test_a_checksum_of_zero_is_none_in_udp_and_one_like_others_in_tcp() -> None:
-    for whole, expected in ((TCP4, 0), (UDP4, 0xFFFF)):
-        zeros = replace(whole, payload=bytes(1))
-        # The payload that brings the sum to all ones, by the checksum without it.
-        layer = TCP if whole is TCP4 else UDP
-        missing = IP(replace(zeros, payload=bytes(2)).packet())[layer].chksum
-        (single,) = segment(*replace(zeros, payload=missing.to_bytes(2, "big")).super_packet(100))
-        assert IP(single)[layer].chksum == expected
-        assert single == rechecksummed(single)
+def with_a_sum_of_all_ones(whole: Segment) -> Segment:
+    """The same over IPv4, with two bytes of payload that make the checksum 0, or what UDP has for that."""
+    zeros = replace(whole, payload=bytes(2))
+    missing = IP(zeros.packet())[whole.protocol].chksum
+    return replace(zeros, payload=missing.to_bytes(2, "big"))
+
+
+@pytest.mark.parametrize(("whole", "expected"), [(TCP4, 0), (UDP4, 0xFFFF)])
+def test_a_checksum_of_zero_is_none_in_udp_and_one_like_others_in_tcp(whole: Segment, expected: int) -> None:
+    (single,) = segment(*with_a_sum_of_all_ones(whole).super_packet(100))
+    assert IP(single)[whole.protocol].chksum == expected
+    assert single == rechecksummed(single)
 
 
 def test_a_packet_without_offloads_is_passed_on_as_it_is() -> None:
