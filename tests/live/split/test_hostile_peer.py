@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.live, needs_tun]
 PEER = Path(__file__).parent / "hostile_peer.py"
 RSS_LIMIT_KB = 60 * 1024
 GROWTH_LIMIT_KB = 4096  # once everything is loaded; a leak of one object for each frame would be far more
-WARM_UP_CONNECTIONS = 10
+WARM_UP_CONNECTIONS = 5
 
 # What a user may do meanwhile; $1 is the folder with the links to the control ports.
 USER = f"""
