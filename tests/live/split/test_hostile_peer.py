@@ -28,7 +28,7 @@ WARM_UP_CONNECTIONS = 5
 
 # What a user may do meanwhile; $1 is the folder with the links to the control ports.
 USER = f"""
-while sleep 0.01; do
+while sleep 0.01 && kill -0 $$; do  # as long as the shell around it lives
     printf 'AT\\r' | timeout 0.1 dd of=$1/wwan0at0 oflag=nonblock
     timeout 0.1 dd if=$1/wwan0qmi0 iflag=nonblock
 done &
