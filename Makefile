@@ -22,7 +22,7 @@ sources := $(shell find src scripts/build_pump.py -name __pycache__ -prune -o -n
 # A .venv whose interpreter is gone (moved, upgraded) is made anew.
 $(shell test -x $(python) || rm -f $(VENV)/pyvenv.cfg)
 
-.PHONY: help run test lint format types imports spelling unit live sanitize pump sim explore bench soak coverage-by-module mutants fuzz malformed sweep dist programs clean
+.PHONY: help run test lint format types imports spelling unit live sanitize pump sim explore bench soak coverage-by-module mutants fuzz malformed sweep dist programs peers clean
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,8 +84,11 @@ sim: $(VENV)/.run  ## simulation: 20,000 seeds with faults, over all cores
 explore: $(VENV)/.run  ## bounded model checking: every order of a few events, over all cores, some minutes
 	@$(VENV)/bin/bamdmux explore
 
-bench: programs $(VENV)/.run  ## throughput against socat, in the same run
-	@$(python) benchmarks/socat.py
+# Fewer: make bench BENCH=--quick; every name: make bench BENCH=--list
+BENCH :=
+
+bench: peers $(VENV)/.run  ## how fast it is beside named peers, in one run: docs/performance.md, some 20 minutes
+	@$(VENV)/bin/bamdmux bench $(BENCH)
 
 soak: programs $(VENV)/.run $(VENV)/.dev  ## host and modem as two processes: 1,000 deaths, 1 GiB each way
 	@$(python) scripts/soak.py
@@ -193,3 +196,17 @@ programs:
 	apt-get -qq -o DPkg::Lock::Timeout=120 update </dev/null && \
 	apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $$missing </dev/null >/dev/null && \
 	case "$$missing" in *"$(compiler)"*) rm -f $(VENV)/.run;; esac
+
+# What `bench` compares with. Who is missing is left out, and named.
+peer_packages := gcc libc6-dev iperf3 iproute2 openvpn passt slirp4netns socat vde2 wireguard-go
+
+peers:  ## install what `bench` compares with, as root on Debian
+	@missing="$$(for package in $(peer_packages); do dpkg -s "$$package" >/dev/null 2>&1 || printf ' %s' "$$package"; done)"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo "note: bench compares with more where there are$$missing; on Debian: sudo apt-get install$$missing" >&2; exit 0; \
+	fi; \
+	echo "installing$$missing for bench"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -qq -o DPkg::Lock::Timeout=120 update </dev/null && \
+	apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $$missing </dev/null >/dev/null

@@ -28,6 +28,7 @@ SUBCOMMANDS: Final = (
     "modem",
     "ctl",
     "doctor",
+    "bench",
     "profiles",
     "sim",
     "explore",
