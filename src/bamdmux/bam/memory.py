@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bamdmux.actions import Line, Pipe
+from bamdmux.pump import Place
 from bamdmux.wire.dmux import BUFFER_BYTES, MAX_FRAME_BYTES
 
 CACHE_LINE_BYTES: Final = 64
@@ -64,6 +65,19 @@ class PipeLayout:
     @property
     def end(self) -> int:
         return self.buffers_offset + self.slot_count * self.slot_stride
+
+    @property
+    def place(self) -> Place:
+        """Where everything lies, as the native pump wants it."""
+        return (
+            self.fifo_offset,
+            self.entry_count,
+            self.buffers_offset,
+            self.slot_stride,
+            self.slot_bytes,
+            self.slot_count,
+            self.tail_offset,
+        )
 
     def slot_address(self, slot_index: int) -> int:
         return self.buffers_offset + slot_index * self.slot_stride

@@ -24,10 +24,11 @@ Sources: drivers/dma/qcom/bam_dma.c of Linux 6.1, protocol.md section 5.
 """
 
 import struct
-from collections import deque
+from array import array
 from typing import Final
 
 from bamdmux.bam.memory import DESCRIPTOR_BYTES, PipeLayout
+from bamdmux.pump import Interface, native
 
 DESCRIPTOR: Final = struct.Struct("<IHH")
 _WRITE_BACK: Final = struct.Struct("<HH")  # size and flags
@@ -46,6 +47,7 @@ class PipeOwner:
         self._memory = memory
         self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
         self._entry_count = layout.entry_count
+        self._place = layout.place
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].cast("I")
         self._position_word = (
             memory[layout.position_offset : layout.position_offset + 4].toreadonly().cast("I")
@@ -55,11 +57,16 @@ class PipeOwner:
         self._head = 0  # oldest entry that is not retired
         self._tail = 0  # next entry to fill
         self._unpublished = 0
-        self._queued: deque[tuple[int, int]] = (
-            deque()
-        )  # slot and size, oldest first: what we know, not what is there
+        # What we know of each entry, not what is there: its slot and the size that it was queued with.
+        self._slots_of = array("H", bytes(2 * layout.entry_count))
+        self._sizes_of = array("H", bytes(2 * layout.entry_count))
+        self._in_flight = 0
         self.is_open = False
         self.bad_position_count = 0  # positions that cannot be: the peer lies, or is out of its mind
+
+    @property
+    def memory(self) -> memoryview:
+        return self._memory
 
     def slot(self, slot_index: int) -> memoryview:
         """The memory of a slot; ours while the slot is not queued."""
@@ -69,7 +76,7 @@ class PipeOwner:
     @property
     def in_flight(self) -> int:
         """Entries that were queued and not retired."""
-        return len(self._queued)
+        return self._in_flight
 
     def open(self) -> None:
         """Take the pipe into use, empty, whatever was in it before."""
@@ -86,11 +93,55 @@ class PipeOwner:
             size,
             FLAG_EOT,
         )
-        self._queued.append((slot_index, size))
+        self._slots_of[self._tail] = slot_index
+        self._sizes_of[self._tail] = size
+        self._in_flight += 1
         self._tail += 1
         if self._tail == self._entry_count:
             self._tail = 0
         self._unpublished += 1
+
+    def pump_out(self, first_slot: int, count: int, sizes: "array[int]") -> None:
+        """Queue so many slots in turn with the native pump; see `submit`.
+
+        Args:
+            sizes: for each slot, in bytes.
+        """
+        assert native is not None
+        native.submit(
+            self._memory, self._place, self._tail, first_slot, count, sizes, self._slots_of, self._sizes_of
+        )
+        self._in_flight += count
+        self._unpublished += count
+        self._tail = (self._tail + count) % self._entry_count
+
+    def pump_in(self, interfaces: tuple[Interface | None, ...], count: int, tally: "array[int]") -> int:
+        """Deliver frames with the native pump, and queue their slots again; see `reap` and `submit`.
+
+        Args:
+            interfaces: of each channel; None: what comes for it stops us.
+            count: how many entries are completed.
+            tally: what passed and what was refused is added to it, see `Tally`.
+
+        Returns:
+            How many entries that were: up to the first that is no plain data.
+        """
+        assert native is not None
+        done: int = native.drain_slots(
+            interfaces,
+            self._memory,
+            self._place,
+            self._head,
+            self._tail,
+            count,
+            self._slots_of,
+            self._sizes_of,
+            tally,
+        )
+        self._unpublished += done
+        self._head = (self._head + done) % self._entry_count
+        self._tail = (self._tail + done) % self._entry_count
+        return done
 
     def publish(self) -> int:
         """Hand what was queued to the peer; how many entries that were. Ring the doorbell if any."""
@@ -115,8 +166,7 @@ class PipeOwner:
 
     def retire(self, count: int) -> None:
         """Take back the ``count`` oldest slots without looking at their descriptors (TX)."""
-        for _ in range(count):
-            self._queued.popleft()
+        self._in_flight -= count
         self._head = (self._head + count) % self._entry_count
 
     def reap(self) -> tuple[int, int]:
@@ -125,9 +175,11 @@ class PipeOwner:
         Returns:
             Slot index and number of bytes; -1 bytes if more were claimed than the slot was queued with.
         """
-        offset = self._fifo_offset + self._head * DESCRIPTOR_BYTES
+        head = self._head
+        offset = self._fifo_offset + head * DESCRIPTOR_BYTES
         _, written, _ = DESCRIPTOR.unpack_from(self._memory, offset)
-        slot_index, size = self._queued.popleft()
+        slot_index, size = self._slots_of[head], self._sizes_of[head]
+        self._in_flight -= 1
         self._head += 1
         if self._head == self._entry_count:
             self._head = 0
@@ -139,16 +191,16 @@ class PipeOwner:
         The pipe is reset at once, as by bam_dma_terminate_all(): the peer must not find there what was
         dropped.
         """
-        dropped = len(self._queued)
+        dropped = self._in_flight
         if dropped:
-            self._queued.clear()
+            self._in_flight = 0
             self._reset()
         return dropped
 
     def close(self) -> None:
         """Let go of the pipe. Terminate it first."""
         assert self.is_open, "the pipe is not open"
-        assert not self._queued, "terminate the pipe before closing it"
+        assert not self._in_flight, "terminate the pipe before closing it"
         self.is_open = False
 
     def _reset(self) -> None:
@@ -158,7 +210,7 @@ class PipeOwner:
         self._publish_tail()
 
     def _published(self) -> int:
-        return len(self._queued) - self._unpublished
+        return self._in_flight - self._unpublished
 
     def _publish_tail(self) -> None:
         self._tail_word[0] = self._generation << _GENERATION_SHIFT | self._tail * DESCRIPTOR_BYTES
@@ -176,6 +228,7 @@ class PipePeer:
         self._memory = memory
         self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
         self._entry_count = layout.entry_count
+        self._place = layout.place
         self._buffers_offset = layout.buffers_offset
         self._buffers_end = layout.end
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].toreadonly().cast("I")
@@ -188,6 +241,44 @@ class PipePeer:
         self._empty = memory[:0]
         self.bad_tail_count = 0
         self.bad_descriptor_count = 0
+
+    def pump_out(
+        self, interface: Interface, count: int, max_packet_bytes: int, bearers: bytes, tally: "array[int]"
+    ) -> int:
+        """Deliver frames of so many entries with the native pump; see `take` and `complete`.
+
+        Returns:
+            How many entries that were: up to the first that is no plain data of a bearer.
+        """
+        done: int = interface.take_frames(
+            self._memory,
+            self._place,
+            self._position,
+            count,
+            self._generation,
+            max_packet_bytes,
+            bearers,
+            tally,
+        )
+        return self._pumped(done)
+
+    def pump_in(
+        self, interface: Interface, count: int, bearers: bytes, budget: int, tally: "array[int]"
+    ) -> int:
+        """Fill buffers of so many entries with the native pump; see `take` and `complete`.
+
+        Returns:
+            How many packets that were: up to the first that is for no bearer, or that finds no buffer.
+        """
+        done: int = interface.fill_buffers(
+            self._memory, self._place, self._position, count, self._generation, bearers, budget, tally
+        )
+        return self._pumped(done)
+
+    def _pumped(self, done: int) -> int:
+        self._unpublished += done
+        self._position = (self._position + done) % self._entry_count
+        return done
 
     def available(self) -> int:
         """How many entries are ours to use."""
@@ -248,3 +339,14 @@ class PipePeer:
 
     def _publish_position(self) -> None:
         self._position_word[0] = self._generation << _GENERATION_SHIFT | self._position * DESCRIPTOR_BYTES
+
+
+def may_pump(end: PipeOwner | PipePeer) -> bool:
+    """Whether nothing is wrapped around an end, nor laid over it, so that the native pump may do its work.
+
+    Asked of each batch, for wraps come and go.
+    """
+    kind = type(end)
+    if kind is PipeOwner:
+        return native is not None and "submit" not in end.__dict__
+    return kind is PipePeer and native is not None and "take" not in end.__dict__

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bamdmux.bam.pipe import PipeOwner
+from bamdmux.bam.pipe import PipeOwner, may_pump
 from bamdmux.counters import Counters, DropReason
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
+from bamdmux.pump import Tally, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_COUNT,
     CHANNEL_SHIFT,
@@ -54,6 +55,7 @@ class ReceiveRing:
         self._slot_bytes = pipe.layout.slot_bytes
         self._slots = [pipe.slot(index) for index in range(pipe.layout.slot_count)]
         self._private = memoryview(bytearray(self._slot_bytes))
+        self._tally = Tally()
 
     def open(self) -> None:
         """Take the pipe into use and queue every buffer. Publish the pipe afterwards."""
@@ -81,7 +83,14 @@ class ReceiveRing:
         read_word, write_information = HEADER_WORD.unpack_from, _PACKET_INFORMATION.pack_into
         max_packet_bytes = self._slot_bytes - HEADER_BYTES
         told: set[DropReason] = set()
-        for _ in range(pipe.completed()):  # at most the ring, however much arrives meanwhile
+        left = pipe.completed()  # at most the ring, however much arrives meanwhile
+        is_bare = may_pump(pipe)
+        while left:
+            if is_bare:
+                left -= self._pump_to(devices, counters, left)
+                if not left:
+                    break
+            left -= 1
             slot_index, transfer_bytes = pipe.reap()
             reason = None
             if transfer_bytes < HEADER_BYTES:
@@ -112,6 +121,14 @@ class ReceiveRing:
                     told.add(reason)
                     yield Rejected(reason, word)
             pipe.submit(slot_index, self._slot_bytes)
+
+    def _pump_to(self, devices: Sequence[NetDevice | None], counters: Sequence[Counters], count: int) -> int:
+        """Deliver with the native pump what it can; how many frames, at most `count`."""
+        interfaces = tuple(map(interface_of, devices))
+        done = self._pipe.pump_in(interfaces, count, self._tally.numbers)
+        if done:
+            self._tally.settle(counters)
+        return done
 
 
 def _why_fragment(transfer_bytes: int) -> DropReason:

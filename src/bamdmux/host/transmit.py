@@ -13,14 +13,16 @@ It decides neither who may transmit nor when there is power; it rings no doorbel
 """
 
 import struct
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from bamdmux.bam.pipe import PipeOwner
+from bamdmux.bam.pipe import PipeOwner, may_pump
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Channel
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
+from bamdmux.pump import Interface, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_SHIFT,
     HEADER_BYTES,
@@ -60,10 +62,11 @@ class TransmitRing:
         self._slots = [pipe.slot(index) for index in range(self._size)]
         read_end = min(HEADER_BYTES + MAX_PACKET_BYTES, pipe.layout.slot_bytes - WORD_BYTES)
         self._read_views = [slot[_READ_OFFSET:read_end] for slot in self._slots]
-        self._channels = [0] * self._size
-        self._packet_bytes = [0] * self._size
-        self._frame_bytes = [0] * self._size
+        self._channels = bytearray(self._size)
+        self._packet_bytes = array("I", bytes(4 * self._size))
+        self._frame_bytes = array("I", bytes(4 * self._size))
         self._commands: list[Frame | None] = [None] * self._size
+        self._command_count = 0  # of them, those that are there
         self._oldest = 0
         self._submitted = 0
         self._pending = 0
@@ -99,6 +102,9 @@ class TransmitRing:
         Fewer than `budget` means that the interface has run dry, or that some packets were refused.
         """
         assert channel.device is not None
+        interface = interface_of(channel.device)
+        if interface is not None and may_pump(self._pipe):
+            return self._pump_from(interface, channel, budget)
         counters, mtu = channel.transmitted, channel.mtu
         read_into, read_views, slots = channel.device.read_into, self._read_views, self._slots
         channels, size = self._channels, self._size
@@ -139,6 +145,30 @@ class TransmitRing:
         counters.byte_count += byte_count
         return filled
 
+    def _pump_from(self, interface: Interface, channel: Channel, budget: int) -> int:
+        """As `fill_from`, with the native pump."""
+        counters, size = channel.transmitted, self._size
+        first = (self._oldest + self._submitted + self._pending) % size
+        filled, byte_count, too_long = interface.fill_slots(
+            self._pipe.memory,
+            self._pipe.layout.place,
+            first,
+            min(budget, self.free),
+            channel.index,
+            channel.mtu,
+            self._packet_bytes,
+            self._frame_bytes,
+        )
+        at_end = min(filled, size - first)
+        self._channels[first : first + at_end] = bytes((channel.index,)) * at_end
+        self._channels[: filled - at_end] = bytes((channel.index,)) * (filled - at_end)
+        self._pending += filled
+        counters.packet_count += filled
+        counters.byte_count += byte_count
+        if too_long:
+            counters.drop(DropReason.LONGER_THAN_MTU, too_long)
+        return filled
+
     def queue_command(self, frame: Frame) -> None:
         """Queue a command behind what is there already; without a free slot it waits for one.
 
@@ -171,6 +201,7 @@ class TransmitRing:
             self._channels[index] = frame.channel
             self._frame_bytes[index] = len(encoded)
             self._commands[index] = frame
+            self._command_count += 1
             self._pending += 1
 
     # Out
@@ -178,9 +209,13 @@ class TransmitRing:
     def submit_pending(self) -> list[Frame]:
         """Hand all pending slots to the pipe, in order; the commands among them. Publish it afterwards."""
         submit, frame_bytes, commands, size = self._pipe.submit, self._frame_bytes, self._commands, self._size
-        sent = []
+        sent: list[Frame] = []
         index = (self._oldest + self._submitted) % size
-        for _ in range(self._pending):
+        count = self._pending
+        if not self._command_count and may_pump(self._pipe):
+            self._pipe.pump_out(index, count, frame_bytes)
+            count = 0
+        for _ in range(count):
             submit(index, frame_bytes[index])
             if (command := commands[index]) is not None:
                 sent.append(command)
@@ -197,9 +232,10 @@ class TransmitRing:
         """Take back the slots that the modem is done with; how many."""
         count = self._pipe.completed()
         self._pipe.retire(count)
-        for _ in range(count):
-            self._commands[self._oldest] = None
-            self._oldest = (self._oldest + 1) % self._size
+        if self._command_count:
+            for offset in range(count):
+                self._forget_command((self._oldest + offset) % self._size)
+        self._oldest = (self._oldest + count) % self._size
         self._submitted -= count
         return count
 
@@ -222,11 +258,16 @@ class TransmitRing:
             index = self._oldest
             if (command := self._commands[index]) is not None:
                 leftovers.commands.append(command)
-                self._commands[index] = None
+                self._forget_command(index)
             else:
                 leftovers.packets.append((self._channels[index], self._packet_bytes[index]))
             self._oldest = (index + 1) % self._size
         return leftovers
+
+    def _forget_command(self, index: int) -> None:
+        if self._commands[index] is not None:
+            self._commands[index] = None
+            self._command_count -= 1
 
     def return_commands(self, commands: list[Frame]) -> None:
         """Commands never get lost: these come first when there is power again."""

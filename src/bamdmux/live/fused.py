@@ -16,6 +16,7 @@ from bamdmux.live.runner import Runner
 from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
+from bamdmux.pump import native
 from bamdmux.timing import Duration, Instant
 
 
@@ -45,7 +46,9 @@ class FusedLink:
     ) -> None:
         layout = LinkLayout()
         memory = layout.allocate()
-        self.host = HostSide(memory, layout, namespace, loop, sets_identity=sets_identity)
+        self.host = HostSide(
+            memory, layout, namespace, loop, sets_identity=sets_identity, pumps=native is not None
+        )
         packet_data_network = packet_data_network or PacketDataNetwork(profile.channels, mtu=profile.mtu)
         plane = ControlPlane(profile, packet_data_network, is_always_on=is_always_on)
         self._control = ControlSide(plane)

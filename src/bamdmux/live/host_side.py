@@ -66,6 +66,7 @@ class HostSide:
         namespace: where the interfaces wwanN are made.
         sets_identity: an interface that comes up for the first time gets its link-local address from us,
             and not from whoever sets it up.
+        pumps: packets go by the native pump.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class HostSide:
         loop: Loop,
         *,
         sets_identity: bool = False,
+        pumps: bool = False,
     ) -> None:
         self._memory = memory
         self._layout = layout
@@ -94,6 +96,7 @@ class HostSide:
         self._namespace = namespace
         self._loop = loop
         self._sets_identity = sets_identity
+        self._pumps = pumps
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
@@ -239,7 +242,9 @@ class HostSide:
 
     def _register(self, channel: int, now: Instant) -> None:
         address = random_permanent_address()
-        tun = self._namespace.run(partial(Tun.create, f"wwan{channel}", permanent_address=address))
+        tun = self._namespace.run(
+            partial(Tun.create, f"wwan{channel}", permanent_address=address, has_offloads=self._pumps)
+        )
         self.tuns[channel] = tun
         if self._sets_identity:
             self._namespace.run(lambda: form_no_link_local(tun.name))
@@ -254,9 +259,12 @@ class HostSide:
     def arm(self) -> None:
         """Watch the TUNs whose packets are welcome, and no others."""
         wants_packets, watched = self.driver.wants_packets, self._watched
-        for channel in self.tuns:
+        for channel, tun in self.tuns.items():
             if wants_packets(channel) != (channel in watched):
                 self._watch(channel, channel not in watched)
+            if tun.has_packet and channel in watched:
+                self._waiting.append(channel)
+                self._loop.call_soon(_now)
 
     def _watch(self, channel: int, is_wanted: bool) -> None:
         descriptor = self.tuns[channel].fileno()
@@ -298,6 +306,10 @@ class HostSide:
         self.tuns.clear()
         self._loop.forget(self._monitor.fileno())
         self._monitor.close()
+
+
+def _now(now: Instant) -> None:
+    """Nothing but a reason not to wait."""
 
 
 def random_permanent_address() -> bytes:

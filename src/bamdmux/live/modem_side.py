@@ -135,6 +135,8 @@ class ModemSide:
             self._loop.forget(descriptor)
         elif not self._loop.is_watching(descriptor):
             self._loop.watch(descriptor, self._network_readable)
+        if self._network.has_packet and self.modem.wants_network_packets:
+            self._loop.call_soon(self._network_readable)
 
     # For faults
 

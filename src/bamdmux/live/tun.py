@@ -27,6 +27,7 @@ from typing import Final, Self
 
 from bamdmux.errors import MachineError
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES
+from bamdmux.pump import Interface, native
 
 DEVICE: Final = Path("/dev/net/tun")
 
@@ -34,9 +35,13 @@ DEVICE: Final = Path("/dev/net/tun")
 TUNSETIFF: Final = 0x400454CA
 TUNSETLINK: Final = 0x400454CD
 TUNGETIFF: Final = 0x800454D2
+TUNSETOFFLOAD: Final = 0x400454D0
 TUNSETCARRIER: Final = 0x400454E2
 IFF_TUN: Final = 0x0001
+IFF_VNET_HDR: Final = 0x4000
 IFF_TUN_EXCL: Final = 0x8000
+OFFLOADS: Final = 0x0F  # TUN_F_CSUM, _TSO4, _TSO6, _TSO_ECN
+UDP_OFFLOADS: Final = 0x60  # TUN_F_USO4, _USO6: Linux 6.2
 ARPHRD_RAWIP: Final = 519
 IFF_MULTICAST: Final = 0x1000
 IFNAMSIZ: Final = 16  # one of them for the zero at the end
@@ -70,10 +75,18 @@ class Tun:
         name: its name when it was made; the user may rename it.
         index: its number in its namespace.
         permanent_address: what IPv6 addresses are formed from (see addresses.py); a TUN itself has none.
+        interface, source: for the native pump, where the TUN has offloads; see pump.py.
     """
 
     def __init__(
-        self, descriptor: int, *, name: str, index: int, statistics: int, permanent_address: bytes | None
+        self,
+        descriptor: int,
+        *,
+        name: str,
+        index: int,
+        statistics: int,
+        permanent_address: bytes | None,
+        interface: Interface | None = None,
     ) -> None:
         self.name = name
         self.index = index
@@ -84,6 +97,8 @@ class Tun:
         self._file = io.FileIO(descriptor, "r+")
         self._readinto = self._file.readinto
         self._write = self._file.write
+        self.interface = interface
+        self.source = None if interface is None else self
 
     @classmethod
     def create(
@@ -93,8 +108,12 @@ class Tun:
         mtu: int = MTU,
         queue_length: int = QUEUE_LENGTH,
         permanent_address: bytes | None = None,
+        has_offloads: bool = False,
     ) -> Self:
         """Make the interface, down, in the network namespace of the calling thread.
+
+        Args:
+            has_offloads: the kernel gives and takes super-packets; only where there is a native pump.
 
         Raises:
             MachineError: this machine has no TUN for us, or the name is taken or impossible.
@@ -104,7 +123,8 @@ class Tun:
         descriptor = _open_device()
         statistics = -1
         try:
-            index = _set_up(descriptor, name, mtu, queue_length)
+            index = _set_up(descriptor, name, mtu, queue_length, IFF_VNET_HDR if has_offloads else 0)
+            interface = _offer_offloads(descriptor) if has_offloads else None
             # Of this namespace for ever, whoever reads it: seq_open_net() in fs/proc/proc_net.c.
             statistics = os.open("/proc/thread-self/net/dev", os.O_RDONLY | os.O_CLOEXEC)
             return cls(
@@ -113,6 +133,7 @@ class Tun:
                 index=index,
                 statistics=statistics,
                 permanent_address=permanent_address,
+                interface=interface,
             )
         except BaseException as error:
             os.close(descriptor)
@@ -128,6 +149,8 @@ class Tun:
 
     def read_into(self, buffer: memoryview) -> int:
         """See `NetDevice.read_into`."""
+        if self.interface is not None:
+            return self.interface.read_into(buffer)
         try:
             return self._readinto(buffer) or 0
         except OSError:  # EIO, EBADFD: the interface is gone
@@ -135,10 +158,24 @@ class Tun:
 
     def write(self, buffer: memoryview) -> bool:
         """See `NetDevice.write`. False while the interface is down (EIO)."""
+        if self.interface is not None:
+            return self.interface.write(buffer)
         try:
             return self._write(buffer) is not None
         except OSError:
             return False
+
+    @property
+    def has_packet(self) -> bool:
+        """Whether there is more to be read than the descriptor tells of: the rest of a super-packet."""
+        return self.interface is not None and self.interface.has_packet
+
+    def turn(self) -> tuple[Interface | None, int]:
+        """See `Source`."""
+        return self.interface, DRAIN_LIMIT
+
+    def took(self, count: int) -> None:
+        """See `Source`."""
 
     def set_carrier(self, is_on: bool) -> None:
         """Attach (True) or detach: addresses and routes stay, packets are not queued while it is off."""
@@ -204,13 +241,27 @@ def _open_device() -> int:
         raise _explain_open(error) from error
 
 
-def _set_up(descriptor: int, name: str, mtu: int, queue_length: int) -> int:
+def _set_up(descriptor: int, name: str, mtu: int, queue_length: int, flags: int) -> int:
     """Make the interface what it shall be, while it is down; its index."""
-    fcntl.ioctl(descriptor, TUNSETIFF, INTERFACE_REQUEST.pack(name.encode(), IFF_TUN | IFF_TUN_EXCL))
+    request = INTERFACE_REQUEST.pack(name.encode(), IFF_TUN | IFF_TUN_EXCL | flags)
+    fcntl.ioctl(descriptor, TUNSETIFF, request)
     fcntl.ioctl(descriptor, TUNSETLINK, ARPHRD_RAWIP)
     index = socket.if_nametoindex(name)
     _set_link(index, mtu, queue_length)
     return index
+
+
+def _offer_offloads(descriptor: int) -> Interface:
+    """Tell the kernel that super-packets are welcome."""
+    assert native is not None
+    merges_udp = True
+    try:
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS | UDP_OFFLOADS)
+    except OSError:  # before Linux 6.2
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS)
+        merges_udp = False
+    interface: Interface = native.Interface(descriptor, merges_udp)
+    return interface
 
 
 def _set_link(index: int, mtu: int, queue_length: int) -> None:

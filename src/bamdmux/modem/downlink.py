@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from bamdmux.actions import Action, Pipe, RingDoorbell
-from bamdmux.bam.pipe import PipePeer
+from bamdmux.bam.pipe import PipePeer, may_pump
 from bamdmux.counters import Counters, DropReason
 from bamdmux.modem.network import (
     ADDRESS4,
@@ -26,8 +26,10 @@ from bamdmux.modem.network import (
     PREFIX6,
     Bearer,
     PacketDataNetwork,
+    pack_bearers,
 )
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
+from bamdmux.pump import Source, Tally, source_of
 from bamdmux.wire.dmux import (
     CHANNEL_SHIFT,
     HEADER,
@@ -57,6 +59,7 @@ class Downlink:
         self._network = network
         self._outbox = outbox
         self._pending: deque[tuple[bytes, Bearer | None]] = deque()  # a frame; whose packet it carries
+        self._tally = Tally()
         self.frame_count = 0
         self.strays = Counters()  # what belongs to no bearer
 
@@ -133,7 +136,13 @@ class Downlink:
         by_address4, by_prefix6 = self._network.bearer_by_address4, self._network.bearer_by_prefix6
         read = sent = 0
         available = pipe.available()
+        source = source_of(device) if may_pump(pipe) else None
         while available and read < budget:
+            if source is not None:
+                pumped = self._pump_from(source, host_open, available, budget - read)
+                available, read, sent = available - pumped, read + pumped, sent + pumped
+                if pumped:
+                    continue
             slot = take()
             if len(slot) <= HEADER_BYTES:
                 self._return_unused()
@@ -168,6 +177,20 @@ class Downlink:
             counters.byte_count += length
         self._publish(sent)
         return read, sent
+
+    def _pump_from(self, source: Source, host_open: list[bool], available: int, budget: int) -> int:
+        """Move with the native pump what is for a bearer that takes it; how many packets."""
+        interface, turn = source.turn()
+        if interface is None:
+            return 0
+        packed = pack_bearers(self._network.bearers, host_open)
+        done = self._pipe.pump_in(interface, available, packed, min(turn, budget), self._tally.numbers)
+        if done:
+            source.took(done)
+            self._tally.settle(
+                [bearer.downlink if bearer is not None else None for bearer in self._network.bearers]
+            )
+        return done
 
     def _return_unused(self) -> None:
         """Give back a buffer that holds nothing: out of bounds, or smaller than any frame."""

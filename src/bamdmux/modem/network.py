@@ -138,6 +138,21 @@ class PacketDataNetwork:
         self.bearer_by_prefix6 = {bearer.prefix6_key: bearer for bearer in present}
 
 
+_PUMPED: Final = struct.Struct("<" + "QIIII" * CHANNEL_COUNT)
+_NOBODY: Final = (0, 0, 0, 0, 0)
+
+
+def pack_bearers(bearers: Iterable[Bearer | None], host_open: Iterable[bool]) -> bytes:
+    """The bearers as the native pump wants them: of each channel prefix, address, limits, whether it is open."""
+    numbers: list[int] = []
+    for bearer, is_open in zip(bearers, host_open, strict=True):
+        if bearer is None:
+            numbers += _NOBODY
+        else:
+            numbers += (bearer.prefix6_key, bearer.address4_key, bearer.limit4, bearer.limit6, is_open)
+    return _PUMPED.pack(*numbers)
+
+
 def check_uplink(bearer: Bearer, buffer: bytearray, start: int, length: int) -> int:
     """Say whether the network takes the packet in ``buffer[start : start + length]``, at least one byte.
 

@@ -15,10 +15,19 @@ import struct
 from typing import Final
 
 from bamdmux.actions import Action, Log, LogEvent, Pipe, RingDoorbell, Severity
-from bamdmux.bam.pipe import PipePeer
+from bamdmux.bam.pipe import PipePeer, may_pump
 from bamdmux.counters import Counters, DropReason
-from bamdmux.modem.network import PASSES, SOLICITATION, Bearer, PacketDataNetwork, check_uplink, source6
+from bamdmux.modem.network import (
+    PASSES,
+    SOLICITATION,
+    Bearer,
+    PacketDataNetwork,
+    check_uplink,
+    pack_bearers,
+    source6,
+)
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
+from bamdmux.pump import Interface, Tally, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_COUNT,
     CHANNEL_SHIFT,
@@ -54,6 +63,7 @@ class Uplink:
         # A slot has room for header and padding besides: of 2052 bytes 2040 are left, as the kernel has it.
         self._max_packet_bytes = pipe.layout.slot_bytes - HEADER_BYTES - WORD_BYTES
         self._logged: set[DropReason] = set()
+        self._tally = Tally()
         self.host_open = [False] * CHANNEL_COUNT
         self._opened: set[int] = set()  # channels for which there was an OPEN lately
         self.frame_count = 0
@@ -72,8 +82,14 @@ class Uplink:
         read_word, write_information = HEADER_WORD.unpack_from, _INFORMATION.pack_into
         bearers, host_open, max_packet_bytes = self._bearers, self.host_open, self._max_packet_bytes
         solicitations: list[Solicitation] = []
-        count = pipe.available()  # once: a host that queues as fast as we take must not keep us here
-        for _ in range(count):
+        count = left = pipe.available()  # once: a host that queues as fast as we take must not keep us here
+        interface = interface_of(device) if may_pump(pipe) else None
+        while left:
+            if interface is not None:
+                left -= self._pump_to(interface, left)
+                if not left:
+                    break
+            left -= 1
             buffer = take()
             size = len(buffer)
             view[:size] = buffer
@@ -116,6 +132,14 @@ class Uplink:
         opened = sorted(self._opened)
         self._opened.clear()
         return opened
+
+    def _pump_to(self, interface: Interface, count: int) -> int:
+        """Take with the native pump what is plain data of a bearer; how many frames, at most `count`."""
+        packed = pack_bearers(self._bearers, self.host_open)
+        done = self._pipe.pump_out(interface, count, self._max_packet_bytes, packed, self._tally.numbers)
+        if done:
+            self._tally.settle([bearer.uplink if bearer is not None else None for bearer in self._bearers])
+        return done
 
     def _take_other(self, classified: int, size: int) -> None:
         """Handle what is no DATA in order: a command, or nothing that we know."""

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from bamdmux.live.tun import Tun
+from bamdmux.pump import Interface
 
 # Packets of one TUN before the next has its turn: enough that looking for the next costs little.
 QUANTUM: Final = 8
+PUMPED_QUANTUM: Final = 64  # segments: a super-packet or two
 
 
 class FairDevice:
@@ -31,6 +33,8 @@ class FairDevice:
             self._epoll.register(descriptor, select.EPOLLIN)
         self._ready: deque[Tun] = deque()  # the one whose turn it is comes first
         self._left = QUANTUM  # of its turn
+        self.interface = tuns[0].interface  # to be written to
+        self.source = None if self.interface is None else self
         # The kernel takes a packet for any of its addresses from any of its interfaces.
         self.write = tuns[0].write
 
@@ -52,6 +56,21 @@ class FairDevice:
             self._next_turn()
         return 0
 
+    @property
+    def has_packet(self) -> bool:
+        """Whether there is more to be read than the descriptor tells of: the rest of super-packets."""
+        return any(tun.has_packet for tun in self._by_descriptor.values())
+
+    def turn(self) -> tuple[Interface | None, int]:
+        """See `Source`."""
+        if not self._left or not self._ready:
+            self._next_turn()
+        return (self._ready[0].interface, self._left) if self._ready else (None, 0)
+
+    def took(self, count: int) -> None:
+        """See `Source`."""
+        self._left -= count
+
     def _next_turn(self) -> None:
         """Whose turn it was goes last, behind those who have got packets meanwhile."""
         for descriptor, mask in self._epoll.poll(0):
@@ -60,9 +79,12 @@ class FairDevice:
                 self._epoll.unregister(descriptor)
             elif tun not in self._ready:
                 self._ready.append(tun)
+        for tun in self._by_descriptor.values():
+            if tun.has_packet and tun not in self._ready:
+                self._ready.append(tun)
         if not self._left:
             self._ready.rotate(-1)
-        self._left = QUANTUM
+        self._left = QUANTUM if self.interface is None else PUMPED_QUANTUM
 
     def close(self) -> None:
         """Let go; before the TUNs are closed."""

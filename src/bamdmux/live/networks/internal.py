@@ -23,6 +23,7 @@ from bamdmux.live.networks.demo_server import PORT, DemoServer
 from bamdmux.live.networks.fair_device import FairDevice
 from bamdmux.live.tun import Tun, close_all
 from bamdmux.modem.network import Bearer
+from bamdmux.pump import native
 
 
 class InternalNetwork:
@@ -101,7 +102,7 @@ def _make_interfaces(bearers: Sequence[Bearer]) -> list[Tun]:
     tuns: list[Tun] = []
     try:
         for bearer in bearers:
-            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu))
+            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu, has_offloads=native is not None))
     except BaseException:
         close_all(tuns)
         raise

@@ -17,6 +17,7 @@ from bamdmux.live.split.memory import SharedMemory
 from bamdmux.live.split.modem_finder import Finding, ModemFinder
 from bamdmux.live.split.modem_process import ModemProcess
 from bamdmux.middleware.faults import Half
+from bamdmux.pump import native
 from bamdmux.timing import Instant
 from bamdmux.wire.dmux import CHANNEL_COUNT
 
@@ -45,7 +46,12 @@ class SplitLink:
     ) -> None:
         self._memory = SharedMemory.create(LinkLayout())
         self.host = HostSide(
-            self._memory.memory, self._memory.layout, namespace, loop, sets_identity=sets_identity
+            self._memory.memory,
+            self._memory.layout,
+            namespace,
+            loop,
+            sets_identity=sets_identity,
+            pumps=native is not None,
         )
         self.ports = PortBoard(loop)
         self._finder = ModemFinder(path, loop, self.host, self._memory, self.ports)
