@@ -234,6 +234,14 @@ def test_more_bytes_than_the_buffer_was_queued_with_are_minus_one() -> None:
     assert [owner.reap() for _ in range(owner.completed())] == [(0, -1)]
 
 
+def test_what_was_completed_counts() -> None:
+    _, owner, peer = new_pipe()
+    send(owner, b"frame")
+    peer.available()
+    peer.take()
+    assert peer.complete()
+
+
 def test_a_pipe_goes_on_after_a_buffer_that_was_overrun() -> None:
     _, owner, peer = new_pipe()
     offer(owner, 0, 1)

@@ -16,10 +16,10 @@ HOST, GATEWAY = IPv4Address("10.64.0.2"), IPv4Address("10.64.0.1")
 TRANSACTION = 0x8916
 OPTIONS = [
     ("message-type", "ack"),
+    ("lease_time", 3600),
+    "pad",
     ("subnet_mask", "255.255.255.252"),
     ("router", "10.64.0.1", "10.64.0.9"),
-    "pad",
-    ("lease_time", 3600),
     "end",
 ]
 ACK = Reply(Kind.ACK, TRANSACTION, MAC, HOST, IPv4Address("255.255.255.252"), GATEWAY)
@@ -53,8 +53,21 @@ def test_a_request_is_what_a_server_expects() -> None:
     assert bytes(read) == packet
 
 
+def test_a_request_is_empty_where_it_has_nothing_to_say() -> None:
+    message = BOOTP(op=1, xid=TRANSACTION, chaddr=MAC)
+    asked = [("message-type", "request"), ("requested_addr", str(HOST)), ("param_req_list", [1, 3]), "end"]
+    expected = bytes(message / DHCP(options=asked)).ljust(300, b"\0")
+    assert encode_request(MAC, HOST, TRANSACTION)[20 + 8 :] == expected
+
+
 def test_a_reply_is_read() -> None:
     assert decode_reply(bytes(reply())) == ACK
+
+
+def test_an_offer_is_told_from_an_ack() -> None:
+    offer = decode_reply(bytes(reply([("message-type", "offer")])))
+    assert offer is not None
+    assert offer.kind is Kind.OFFER
 
 
 def test_a_reply_is_read_behind_ip_options_and_before_padding() -> None:
@@ -65,9 +78,12 @@ def test_a_reply_is_read_behind_ip_options_and_before_padding() -> None:
 
 def test_options_end_where_they_end_or_make_no_sense() -> None:
     kind = b"\x35\1\6"
-    for tail in (b"", b"\xff\1\4abcd", b"\1", b"\1\4abc", b"\1\2ab"):
+    for tail in (b"", b"\xff\0\1\4abcd", b"\1", b"\1\5abcd", b"\1\2ab"):
         packet = bytes(reply([]) / Raw(kind + tail))
         assert decode_reply(packet) == Reply(Kind.NAK, TRANSACTION, MAC, HOST, None, None)
+
+
+WHOLE = len(bytes(reply()))
 
 
 @pytest.mark.parametrize(
@@ -76,11 +92,16 @@ def test_options_end_where_they_end_or_make_no_sense() -> None:
         b"",
         bytes(reply())[:19],
         b"\x65" + bytes(reply())[1:],
-        b"\x44" + bytes(reply())[1:],
+        b"\x44" + bytes(reply())[1:16] + bytes(reply())[20:] + bytes(4),  # a header of 16 bytes
         bytes(reply())[:-1],  # its length says more
+        bytes(reply(udp=UDP(sport=67, dport=68, len=WHOLE - 20 + 9))) + bytes(9),  # UDP's says more than IP's
+        bytes(reply())[:2] + (WHOLE + 1).to_bytes(2, "big") + bytes(reply())[4:],
+        bytes(reply())[:9] + b"\6" + bytes(reply())[10:],  # TCP
+        bytes(reply(udp=UDP(sport=67, dport=68, len=8 + 240))),  # the options lie behind what UDP says
         bytes(IP() / Raw(bytes(300))),
         bytes(IP(flags="MF") / UDP(sport=67, dport=68) / BOOTP(op=2) / DHCP(options=OPTIONS)),
         bytes(IP() / UDP(sport=67, dport=68) / Raw(bytes(200))),
+        bytes(IP(proto=17) / Raw(bytes(7))),
         bytes(reply(udp=UDP(sport=67, dport=69))),
         bytes(reply(udp=UDP(sport=66, dport=68))),
         bytes(reply(udp=UDP(sport=67, dport=68, len=100))),

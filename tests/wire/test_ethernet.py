@@ -9,6 +9,8 @@ from scapy.layers.inet6 import (
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    ICMPv6ND_RS,
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptMTU,
     ICMPv6NDOptPrefixInfo,
@@ -21,6 +23,8 @@ from scapy.packet import Raw
 from bamdmux.wire.ethernet import (
     BROADCAST,
     ETH_P_ARP,
+    FIRST_NEIGHBOUR_TYPE,
+    LAST_NEIGHBOUR_TYPE,
     Advertisement,
     Arp,
     ArpOperation,
@@ -89,6 +93,10 @@ def test_any_bytes_are_arp_or_not(data: bytes) -> None:
     assert arp is None or encode_arp(arp) == data[:28]
 
 
+def test_neighbour_discovery_is_from_router_solicitation_to_redirect() -> None:
+    assert (ICMPv6ND_RS().type, ICMPv6ND_Redirect().type) == (FIRST_NEIGHBOUR_TYPE, LAST_NEIGHBOUR_TYPE)
+
+
 def test_who_is_looked_for_has_an_address_of_its_own() -> None:
     assert solicited_node(IPv6Address("2001:db8::aabb:ccdd")) == IPv6Address("ff02::1:ffbb:ccdd")
     assert multicast_mac(IPv6Address("ff02::1:ffbb:ccdd")) == bytes.fromhex("3333ffbbccdd")
@@ -116,7 +124,8 @@ def test_an_advertisement_is_as_scapy_makes_it() -> None:
 
 def test_other_options_are_passed_over() -> None:
     header = IPv6(src=str(HOST6), dst=str(GATEWAY6), hlim=255) / ICMPv6ND_NS(tgt=str(GATEWAY6))
-    options = ICMPv6NDOptMTU() / ICMPv6NDOptPrefixInfo() / ICMPv6NDOptSrcLLAddr(lladdr=MAC.hex(":"))
+    source = ICMPv6NDOptSrcLLAddr(lladdr=MAC.hex(":"))
+    options = ICMPv6NDOptMTU() / ICMPv6NDOptPrefixInfo() / source / ICMPv6NDOptMTU()
     assert decode_neighbour(bytes(header / options)) == Solicitation(HOST6, GATEWAY6, MAC)
 
 

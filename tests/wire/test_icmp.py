@@ -60,6 +60,13 @@ def test_a_ping_over_ipv6_is_answered() -> None:
     assert answer == bytes(IPv6(src=GATEWAY6, dst=HOST6) / ICMPv6EchoReply(id=1, seq=2, data=b"abc"))
 
 
+def test_a_ping_without_data_is_answered() -> None:
+    ping4 = bytes(IP(src=HOST4, dst=GATEWAY4) / ICMP(id=1, seq=2))
+    ping6 = bytes(IPv6(src=HOST6, dst=GATEWAY6) / ICMPv6EchoRequest(id=1, seq=2))
+    assert answer_echo(ping4) == bytes(IP(src=GATEWAY4, dst=HOST4) / ICMP(type=0, id=1, seq=2))
+    assert answer_echo(ping6) == bytes(IPv6(src=GATEWAY6, dst=HOST6) / ICMPv6EchoReply(id=1, seq=2))
+
+
 @pytest.mark.parametrize(
     "packet",
     [
@@ -67,9 +74,13 @@ def test_a_ping_over_ipv6_is_answered() -> None:
         b"\x00" * 40,  # no version that we know
         PING4[:19],
         PING4[:-1],  # its length says more
+        PING4[:2] + b"\0\x20" + PING4[4:],  # by one byte, and its checksum is right
         b"\x44" + PING4[1:],  # a header shorter than a header
+        b"\x44\4\0\x1b" + PING4[4:16] + PING4[20:],  # and its lengths and checksum are right
         with_checksum4(PING4[:24]),  # a message shorter than a message
+        bytes(IP(src=HOST4, dst=GATEWAY4, proto=1) / Raw(b"\x08\0\xf7\xff")),  # and its checksum is right
         bytes(IP(src=HOST4, dst=GATEWAY4) / UDP() / b"12345678"),
+        PING4[:9] + b"\x11" + PING4[10:],  # it only looks like a ping
         bytes(IP(src=HOST4, dst=GATEWAY4, flags="MF") / ICMP() / b"12345678"),
         bytes(IP(src=HOST4, dst=GATEWAY4) / ICMP(type=0) / b"12345678"),
         PING4[:-1] + b"x",  # checksum
@@ -88,6 +99,8 @@ def test_what_is_no_ping_gets_no_answer(packet: bytes) -> None:
     [
         b"\x45" + PING6[1:],
         PING6 + b"x",  # longer than it says
+        PING6[:5] + b"\x0c" + PING6[6:],  # one byte shorter, and its checksum is right
+        PING6[:6] + b"\x3c" + PING6[7:],  # destination options; it only looks like ICMPv6
         bytes(IPv6(src=HOST6, dst=GATEWAY6) / UDP() / b"12345678"),
     ],
 )
@@ -110,6 +123,10 @@ def test_a_ping_without_a_route_is_unreachable() -> None:
     assert unreachable6(PING6, IPv6Address(GATEWAY6)) is not None
 
 
+def test_a_packet_that_is_nothing_but_a_header_is_unreachable() -> None:
+    assert unreachable6(bytes(IPv6(src=HOST6, dst="2001:db8::1", nh=59)), IPv6Address(GATEWAY6)) is not None
+
+
 @pytest.mark.parametrize(
     "packet",
     [
@@ -120,6 +137,7 @@ def test_a_ping_without_a_route_is_unreachable() -> None:
         ),  # an error is never answered with one
         bytes(IPv6(src=HOST6, dst="2001:db8::1", nh=58)),
         bytes(IPv6(src=HOST6, dst="ff02::1") / UDP()),
+        bytes(IPv6(src="ff02::1", dst="2001:db8::1") / UDP()),
         bytes(IPv6(src="::", dst="2001:db8::1") / UDP()),
     ],
 )

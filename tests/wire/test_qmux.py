@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bamdmux.errors import MalformedMessage
 from bamdmux.wire.qmux import (
+    BROADCAST_CLIENT,
     MAX_FRAME_BYTES,
     MAX_STREAMED_FRAME_BYTES,
     Kind,
@@ -55,6 +56,16 @@ MESSAGES = st.builds(
 def test_a_frame_and_its_message(frame: bytes, message: Message) -> None:
     assert decode_message(frame) == message
     assert encode_message(message) == frame
+
+
+def test_services_have_the_numbers_that_every_modem_gives_them() -> None:
+    numbers = {"CTL": 0x00, "WDS": 0x01, "DMS": 0x02, "NAS": 0x03, "UIM": 0x0B, "WDA": 0x1A, "DPM": 0x2F}
+    assert {service.name: service.value for service in Service} == numbers
+
+
+def test_what_is_for_every_client_is_for_the_client_ff() -> None:
+    report = replace(GOLDEN[3][1], client=BROADCAST_CLIENT)
+    assert encode_message(report) == EVENT_REPORT[:5] + b"\xff" + EVENT_REPORT[6:]
 
 
 @given(MESSAGES)
@@ -109,6 +120,10 @@ def test_malformed_bytes_are_refused_with_the_reason(frame: str, reason: Message
     with pytest.raises(MalformedMessage) as caught:
         decode_message(bytes.fromhex(frame))
     assert caught.value.reason is reason
+
+
+def test_a_reason_is_called_by_its_name() -> None:
+    assert [reason.value for reason in MessageFault] == [reason.name.lower() for reason in MessageFault]
 
 
 def test_a_message_whose_tlvs_are_malformed_can_still_be_answered() -> None:
@@ -218,6 +233,28 @@ def test_nonsense_is_skipped_and_counted(nonsense: bytes) -> None:
     reframer = Reframer()
     assert reframer.feed(nonsense + MANUFACTURER) == [MANUFACTURER]
     assert reframer.skipped_byte_count == len(nonsense)
+
+
+def test_how_much_of_a_frame_has_come_is_to_be_seen() -> None:
+    reframer = Reframer()
+    reframer.feed(ALLOCATE[:7])
+    assert reframer.unfinished_byte_count == 7
+    reframer.feed(ALLOCATE[7:])
+    assert reframer.unfinished_byte_count == 0
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        bytes.fromhex("01ffff000000"),  # longer than a frame may be
+        bytes.fromhex("010a00000200"),  # shorter than its headers
+        bytes.fromhex("010d0000000000 0222000500"),  # with lengths that disagree
+    ],
+)
+def test_what_cannot_begin_a_frame_is_not_kept(nonsense: bytes) -> None:
+    reframer = Reframer()
+    reframer.feed(nonsense)
+    assert (reframer.unfinished_byte_count, reframer.skipped_byte_count) == (0, len(nonsense))
 
 
 def test_the_bound_of_a_frame_can_be_set() -> None:
