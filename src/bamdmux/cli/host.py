@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from bamdmux.cli.faults import fault_options
+from bamdmux.cli.pump import pump_is_wanted
 from bamdmux.middleware.faults import Fault
 
 
@@ -38,4 +39,4 @@ def command(
         logging.getLogger("bamdmux").setLevel(logging.INFO)
     from bamdmux.live.service import run_host
 
-    return run_host(path, control_path, faults, seed, ports_folder)
+    return run_host(path, control_path, faults, seed, ports_folder, pumps=pump_is_wanted())

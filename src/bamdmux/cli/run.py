@@ -5,6 +5,7 @@ import os
 import click
 
 from bamdmux.cli.faults import fault_options
+from bamdmux.cli.pump import pump_is_wanted
 from bamdmux.errors import UsageError
 from bamdmux.middleware.faults import Fault
 from bamdmux.modem.profiles import Announce, load_profile, with_channels, with_mtu
@@ -82,6 +83,7 @@ def command(
         plays_qmi_proxy=not no_qmi_proxy,
         faults=faults,
         seed=seed,
+        pumps=pump_is_wanted(),
         argv=argv,
         environment=environment,
     )

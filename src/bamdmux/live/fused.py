@@ -16,7 +16,6 @@ from bamdmux.live.runner import Runner
 from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
-from bamdmux.pump import native
 from bamdmux.timing import Duration, Instant
 
 
@@ -29,7 +28,7 @@ class FusedLink:
         seed: for faults.
         packet_data_network: the bearers that `network` knows.
         is_always_on: the bearers are up from the start, and not only when a client wants them.
-        sets_identity: see `HostSide`.
+        sets_identity, pumps: see `HostSide`.
     """
 
     def __init__(
@@ -43,12 +42,11 @@ class FusedLink:
         *,
         is_always_on: bool = True,
         sets_identity: bool = False,
+        pumps: bool = False,
     ) -> None:
         layout = LinkLayout()
         memory = layout.allocate()
-        self.host = HostSide(
-            memory, layout, namespace, loop, sets_identity=sets_identity, pumps=native is not None
-        )
+        self.host = HostSide(memory, layout, namespace, loop, sets_identity=sets_identity, pumps=pumps)
         packet_data_network = packet_data_network or PacketDataNetwork(profile.channels, mtu=profile.mtu)
         plane = ControlPlane(profile, packet_data_network, is_always_on=is_always_on)
         self._control = ControlSide(plane)

@@ -50,6 +50,8 @@ def run_host(
     faults: RatedFaults = (),
     seed: int | None = None,
     ports_folder: Path | None = None,
+    *,
+    pumps: bool = False,
 ) -> int:
     """Be the host of the modem that listens at `path`; the interfaces appear in our own network namespace.
 
@@ -68,7 +70,7 @@ def run_host(
         resources.callback(loop.close)
         namespace = resources.enter_context(NetworkNamespace.current())
         try:
-            link = SplitLink(loop, namespace, path, sets_identity=True, seed=seed)
+            link = SplitLink(loop, namespace, path, sets_identity=True, seed=seed, pumps=pumps)
         except PermissionError as error:
             raise MachineError(
                 "interfaces need CAP_NET_ADMIN and CAP_SYS_ADMIN in their network namespace; run as root, or "
@@ -97,6 +99,7 @@ def run_modem(
     seed: int | None = None,
     *,
     is_always_on: bool = True,
+    pumps: bool = False,
 ) -> int:
     """Be a modem for the hosts that connect at `path`, one after the other.
 
@@ -111,7 +114,7 @@ def run_modem(
         resources.enter_context(limited_logs())
         enter_user_namespace()
         bearers = [bearer for bearer in packet_data_network.bearers if bearer is not None]
-        network = open_network(network_kind, bearers)
+        network = open_network(network_kind, bearers, pumps=pumps)
         resources.callback(network.close)
         loop = Loop()
         resources.callback(loop.close)

@@ -86,6 +86,7 @@ class RunOptions:
     argv: Sequence[str]
     environment: Mapping[str, str]
     plays_qmi_proxy: bool = True
+    pumps: bool = False  # packets go by the native pump
 
 
 class Link(Protocol):
@@ -160,7 +161,7 @@ class Session:
         self._is_configured = False
 
     def _open_fused_link(self) -> Link:
-        network = open_network(self._options.network, self._bearers)
+        network = open_network(self._options.network, self._bearers, pumps=self._options.pumps)
         self._resources.callback(network.close)
         self._namespace.run(addresses.prepare_namespace)
         return FusedLink(
@@ -172,6 +173,7 @@ class Session:
             self._packet_data_network,
             is_always_on=self._options.is_always_on,
             sets_identity=not self._options.is_always_on,
+            pumps=self._options.pumps,
         )
 
     def _open_split_link(self) -> Link:
@@ -192,6 +194,7 @@ class Session:
             path,
             modem,
             sets_identity=not self._options.is_always_on,
+            pumps=self._options.pumps,
             channel_count=len(profile.channels),
             seed=self._options.seed,
         )

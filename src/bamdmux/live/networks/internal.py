@@ -23,7 +23,6 @@ from bamdmux.live.networks.demo_server import PORT, DemoServer
 from bamdmux.live.networks.fair_device import FairDevice
 from bamdmux.live.tun import Tun, close_all
 from bamdmux.modem.network import Bearer
-from bamdmux.pump import native
 
 
 class InternalNetwork:
@@ -62,7 +61,7 @@ class InternalNetwork:
         return self._server.pid
 
     @classmethod
-    def create(cls, bearers: Sequence[Bearer], *, http_port: int = PORT) -> Self:
+    def create(cls, bearers: Sequence[Bearer], *, http_port: int = PORT, pumps: bool = False) -> Self:
         """Make the network that these bearers reach; the server answers from now on.
 
         Call it from a thread that lives as long as the network shall: see `DemoServer.start`.
@@ -73,7 +72,7 @@ class InternalNetwork:
         assert bearers, "a network for nobody has no address"
         with ExitStack() as resources:
             namespace = resources.enter_context(NetworkNamespace.create())
-            tuns = namespace.run(lambda: _make_interfaces(bearers))
+            tuns = namespace.run(lambda: _make_interfaces(bearers, pumps))
             resources.callback(close_all, tuns)
             device = FairDevice(tuns)
             resources.callback(device.close)
@@ -97,12 +96,12 @@ class InternalNetwork:
         self.close()
 
 
-def _make_interfaces(bearers: Sequence[Bearer]) -> list[Tun]:
+def _make_interfaces(bearers: Sequence[Bearer], pumps: bool) -> list[Tun]:
     prepare_namespace()
     tuns: list[Tun] = []
     try:
         for bearer in bearers:
-            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu, has_offloads=native is not None))
+            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu, has_offloads=pumps))
     except BaseException:
         close_all(tuns)
         raise

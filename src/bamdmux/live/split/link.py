@@ -17,7 +17,6 @@ from bamdmux.live.split.memory import SharedMemory
 from bamdmux.live.split.modem_finder import Finding, ModemFinder
 from bamdmux.live.split.modem_process import ModemProcess
 from bamdmux.middleware.faults import Half
-from bamdmux.pump import native
 from bamdmux.timing import Instant
 from bamdmux.wire.dmux import CHANNEL_COUNT
 
@@ -28,7 +27,7 @@ class SplitLink:
     Args:
         namespace: where the host's interfaces are made.
         modem: the modem's process, if it is ours to keep alive.
-        sets_identity: see `HostSide`.
+        sets_identity, pumps: see `HostSide`.
         channel_count: how many channels the modem has, as far as we know.
         seed: for faults.
     """
@@ -41,6 +40,7 @@ class SplitLink:
         modem: ModemProcess | None = None,
         *,
         sets_identity: bool = False,
+        pumps: bool = False,
         channel_count: int = CHANNEL_COUNT,
         seed: int | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class SplitLink:
             namespace,
             loop,
             sets_identity=sets_identity,
-            pumps=native is not None,
+            pumps=pumps,
         )
         self.ports = PortBoard(loop)
         self._finder = ModemFinder(path, loop, self.host, self._memory, self.ports)
