@@ -3,6 +3,7 @@
 BamDmuxError
     ProtocolError        bytes that are not what they should be; ``reason`` says why, as counters do
         MalformedFrame   a buffer that holds no DMUX frame
+        MalformedPacket  a packet whose headers for offloads cannot be true
         MalformedMessage a frame of a control port that holds no QMI message
         InvalidTlv       a TLV of a QMI message, missing or wrong; ``reason`` is the QMI error to answer with
     MachineError         this machine lacks something
@@ -26,6 +27,10 @@ class ProtocolError(BamDmuxError):
 
 class MalformedFrame(ProtocolError):
     """A buffer that holds no DMUX frame."""
+
+
+class MalformedPacket(ProtocolError):
+    """A packet whose headers for offloads cannot be true."""
 
 
 class MalformedMessage(ProtocolError):

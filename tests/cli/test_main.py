@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +123,33 @@ def test_help_names_every_subcommand(capsys: Captured) -> None:
 def test_version(capsys: Captured) -> None:
     assert main(["--version"]) == 0
     assert VERSION in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("strength", ["200%", "-1%", "nan%", "inf%"])
+def test_ctl_says_between_what_a_percentage_is(capsys: Captured, strength: str) -> None:
+    assert complaint(capsys, "ctl", "nowhere", "signal", strength) == (
+        f"strength {strength!r} is not within 0% to 100%"
+    )
+
+
+def test_each_subcommand_has_its_line_in_the_help_as_a_whole(capsys: Captured) -> None:
+    assert main(["-h"]) == 0
+    assert "..." not in capsys.readouterr().out.split("Commands:")[1].replace("wwan0...", "")
+
+
+def warning_after(*options: str) -> str:
+    script = f"import logging, bamdmux.cli.main as m; m.main({[*options, 'profiles']!r}); "
+    script += "logging.getLogger('bamdmux.host').warning('frames %d', 7)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
+    return done.stderr
+
+
+def test_a_warning_is_a_line_like_that_of_an_error() -> None:
+    assert warning_after() == "bamdmux: frames 7\n"
+
+
+def test_in_a_log_that_was_asked_for_it_has_its_time_and_name() -> None:
+    assert re.fullmatch(r" *\d+\.\d bamdmux\.host frames 7\n", warning_after("-v"))
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -1413,6 +1413,18 @@ def test_packets_that_a_dead_modem_never_took_are_counted_as_lost_when_removal_e
     assert far.driver.channels[0].transmitted.packet_count == 0
 
 
+def test_packets_that_the_modem_took_without_a_word_are_not_lost_when_removal_ends() -> None:
+    far = running()
+    far.transmit(0, PING, PING)
+    far.taken()
+    far.driver.remove(now=0)
+    far.take(1)
+    far.time_out(2 * SECOND)
+    assert far.taken()[-1] == Removed()
+    assert transmitted_drops(far) == {DropReason.LOST_IN_FLIGHT: 1}
+    assert far.driver.channels[0].transmitted.packet_count == 1
+
+
 @pytest.mark.parametrize("step", ["vote", "down ack", "power"])
 def test_removal_gives_up_waking_a_dead_modem(step: str) -> None:
     far = suspended()

@@ -111,6 +111,19 @@ print(shell("ip link show wwan0"))
 
 @needs_tun
 @for_each_identity
+def test_all_addresses_of_an_interface_can_be_taken_off(identity: str) -> None:
+    program = """
+tun = create()
+configure(lambda netlink: netlink.bring_up(tun.index, PERMANENT))
+configure(lambda netlink: netlink.add_address(tun.index, IPv4Interface("10.64.0.2/30")))
+configure(lambda netlink: netlink.flush_addresses(tun.index))
+print(shell("ip -br address show dev wwan0").split()[2:], shell("ip route"))
+"""
+    assert python(identity, program) == "[]"
+
+
+@needs_tun
+@for_each_identity
 def test_slaac_and_link_local_have_the_same_lower_half(identity: str) -> None:
     """The same of each interface, and another for each; and nothing but the solicitation is sent."""
     program = """

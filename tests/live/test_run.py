@@ -602,3 +602,18 @@ def test_without_a_place_for_temporary_files() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("bamdmux: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("fork", [0, 1])
+def test_a_signal_that_comes_where_python_ignores_exceptions_ends_it_too(fork: int) -> None:
+    """As in what logging and others do at a fork."""
+    program = f"""
+import itertools, os, signal, sys
+from bamdmux.cli.main import main
+forks = itertools.count()
+os.register_at_fork(after_in_parent=lambda: next(forks) == {fork} and os.kill(os.getpid(), signal.SIGTERM))
+sys.exit(main(["run", "--", "echo", "not ended"]))
+"""
+    done = run_line(as_identity("caller", "-c", program))
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "not ended" not in done.stdout

@@ -141,7 +141,7 @@ def test_the_world_gets_through_to_the_plane() -> None:
 
 
 def test_bytes_between_frames_are_counted_when_their_port_is_closed_too() -> None:
-    world = World()
+    world = World("control-never@nas")
     world.say(QMI, b"\xff" * 10)
     world.plane.port_closed(QMI, world.now)
     world.say(OTHER_QMI, b"\xff" * 5)
@@ -308,7 +308,7 @@ def test_the_echo_of_a_line_that_is_not_answered_is_there() -> None:
 
 
 def test_a_repetition_may_be_refused() -> None:
-    world = World()
+    world = World("control-never@nas")
     world.say(AT, b"AT+CFUN?\r")
     world.plane.set(parse_control_fault("control-error@at.+cfun"))
     assert world.say(AT, b"A/") == [at("\r\nERROR\r\n")]
@@ -529,3 +529,34 @@ def test_whatever_a_client_says_to_a_hostile_plane_it_goes_on(
     (answer,) = world.say(QMI, ask_mode())
     assert response(answer).values == {"mode": OperatingMode.ONLINE}
     assert world.say(AT, b"AT\r") == [at("\r\nOK\r\n")]
+
+
+# Set and cleared in the middle of something
+
+
+@pytest.mark.parametrize("cut", range(1, len(ask_mode())))
+def test_a_fault_that_is_set_amid_a_frame_strikes_from_the_next_one_on(cut: int) -> None:
+    world = World()
+    assert world.say(QMI, ask_mode(1)[:cut]) == []
+    world.plane.set(parse_control_fault("control-never"))
+    (answer,) = world.say(QMI, ask_mode(1)[cut:])
+    assert response(answer, 1).values["mode"] == OperatingMode.ONLINE
+    assert world.say(QMI, ask_mode(2)) == []
+
+
+@pytest.mark.parametrize("cut", range(1, len(ask_mode())))
+def test_a_fault_that_is_cleared_amid_a_frame_strikes_it_no_more(cut: int) -> None:
+    world = World("control-never")
+    assert world.say(QMI, ask_mode(1)[:cut]) == []
+    world.plane.clear()
+    for transaction, data in ((1, ask_mode(1)[cut:]), (2, ask_mode(2))):
+        (answer,) = world.say(QMI, data)
+        assert response(answer, transaction).values["mode"] == OperatingMode.ONLINE
+
+
+def test_a_fault_that_is_set_amid_a_line_strikes_the_next_one() -> None:
+    world = World()
+    world.say(AT, b"AT+C")
+    world.plane.set(parse_control_fault("control-error@at"))
+    assert world.say(AT, b"GMI\r") != [at("\r\nERROR\r\n")]
+    assert world.say(AT, b"AT+CGMI\r") == [at("\r\nERROR\r\n")]

@@ -12,7 +12,9 @@ from bamdmux.modem.profiles import (
     profile_text,
     with_channels,
     with_mtu,
+    with_registration,
 )
+from bamdmux.timing import MILLISECOND
 
 TEXT = """
 description = "a modem"
@@ -217,6 +219,12 @@ def test_a_profile_can_have_the_mtu_of_another_network() -> None:
     assert with_mtu(load_profile(), 2040).mtu == 2040
     with pytest.raises(UsageError, match=r"^mtu 9000 is not within 68 to 2040$"):
         with_mtu(load_profile(), 9000)
+
+
+def test_a_profile_can_have_a_network_that_takes_its_time() -> None:
+    assert with_registration(load_profile(), 1500.0).registration_ns == 1500 * MILLISECOND
+    with pytest.raises(UsageError, match=r"timing.registration 10001.0 is not within 0 to 10000"):
+        with_registration(load_profile(), 10001.0)
 
 
 @pytest.mark.parametrize("announce", ['"never"', "true", '"At boot"'])

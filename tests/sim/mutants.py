@@ -191,7 +191,7 @@ def doorbells_for_nothing(patch: Patch) -> None:
 
 def arrived_before_the_fall(patch: Patch) -> None:
     """As in the kernel: what was not looked at when the power falls is thrown away."""
-    changed, rang = HostDriver.line_changed, HostDriver.doorbell_rang
+    changed, receive = HostDriver.line_changed, HostDriver._receive_what_is_there
     is_in_line_changed = False
 
     def line_changed(self: HostDriver, *arguments: Any) -> None:
@@ -200,12 +200,12 @@ def arrived_before_the_fall(patch: Patch) -> None:
         changed(self, *arguments)
         is_in_line_changed = False
 
-    def doorbell_rang(self: HostDriver, *arguments: Any) -> None:
+    def receive_what_is_there(self: HostDriver, *arguments: Any) -> None:
         if not is_in_line_changed:
-            rang(self, *arguments)
+            receive(self, *arguments)
 
     patch.setattr(HostDriver, "line_changed", line_changed)
-    patch.setattr(HostDriver, "doorbell_rang", doorbell_rang)
+    patch.setattr(HostDriver, "_receive_what_is_there", receive_what_is_there)
 
 
 def a_rise_before_the_ack(patch: Patch) -> None:

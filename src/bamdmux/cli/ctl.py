@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.group("ctl")
+@click.group("ctl", short_help="Ask a running link, and move its world.")
 @click.argument("socket", type=click.Path(path_type=Path))
 @click.pass_context
 def command(context: click.Context, socket: Path) -> None:
-    """Ask a running link; SOCKET is what `bamdmux run` calls BAMDMUX_CTL."""
+    """Ask a running link, and move its world; SOCKET is what `bamdmux run` calls BAMDMUX_CTL."""
     context.obj = socket
 
 
@@ -40,7 +40,7 @@ def status(socket: Path, as_json: bool) -> None:
     click.echo(text, nl=False)
 
 
-@command.group("fault")
+@command.group("fault", short_help="Faults: what is set, set one, clear one or all.")
 def fault() -> None:
     """Faults of the running link: what is set, set one, clear one or all."""
 
@@ -94,7 +94,11 @@ def restart(socket: Path, as_json: bool) -> None:
     _command(socket, as_json, "restart")
 
 
-@command.command("signal", context_settings={"ignore_unknown_options": True})
+@command.command(
+    "signal",
+    short_help="How well the network is received.",
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("strength", metavar="DBM|PERCENT%")
 @_as_json
 @click.pass_obj
@@ -105,11 +109,14 @@ def signal(socket: Path, strength: str, as_json: bool) -> None:
 
 def _rsrp(strength: str) -> int:
     try:
-        if strength.endswith("%"):
-            return round(MIN_RSRP + (MAX_RSRP - MIN_RSRP) * float(strength[:-1]) / 100)
-        return int(strength)
-    except (ValueError, OverflowError) as error:
+        if not strength.endswith("%"):
+            return int(strength)
+        percent = float(strength[:-1])
+    except ValueError as error:
         raise UsageError(f"strength {strength!r} is neither dBm nor percent, as -90 or 50%") from error
+    if not 0 <= percent <= 100:  # nor is it a number, perhaps
+        raise UsageError(f"strength {strength!r} is not within 0% to 100%")
+    return round(MIN_RSRP + (MAX_RSRP - MIN_RSRP) * percent / 100)
 
 
 @command.command("register")
@@ -139,7 +146,7 @@ def sim(socket: Path, action: str, as_json: bool) -> None:
     _command(socket, as_json, "sim", action=action)
 
 
-@command.command("bearer")
+@command.command("bearer", short_help="Let the network drop what is up; restore it.")
 @click.argument("action", type=click.Choice(["drop", "restore"]))
 @click.argument("channel", type=int, required=False)
 @_as_json
@@ -164,10 +171,16 @@ def _plain_lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{label}  {len(value)}"
             for each in value:
                 yield "  " + ", ".join(f"{key} {each[key]}" for key in each)
-        elif isinstance(value, list):
-            yield f"{label}  {', '.join(map(str, value))}"
         else:
-            yield f"{label}  {value}"
+            yield f"{label}  {_plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "-"
+    if value is None:
+        return "-"
+    return str(value) if not isinstance(value, bool) else "yes" if value else "no"
 
 
 def _ask_fault(socket: Path, as_json: bool, **arguments: Any) -> None:
@@ -183,7 +196,7 @@ def _ask_fault(socket: Path, as_json: bool, **arguments: Any) -> None:
 
 def _fault_lines(faults: Mapping[str, Any]) -> Iterator[str]:
     for each in faults["active"]:
-        yield f"fault  {each['name']} at {each['rate']:g}, struck {each['strikes']:,} times"
+        yield f"fault  {each['name']} at {each['rate']:g}, struck {_count(each['strikes'], 'time')}"
 
 
 def _render(status: Mapping[str, Any]) -> str:
@@ -215,18 +228,24 @@ def _head_lines(status: Mapping[str, Any]) -> Iterator[str]:
         power = host["power"]
         yield f"host   {power['vote']}, the modem is {'up' if power['modem_up'] else 'down'}"
         yield (
-            f"       {power['votes']} votes, {power['acks']} acks, {power['failed_resumes']} failed resumes, "
+            f"       {_count(power['votes'], 'vote')}, {_count(power['acks'], 'ack')}, "
+            f"{_count(power['failed_resumes'], 'failed resume')}, "
             f"suspended {power['suspended_ms'] / 1000:.1f} of {status['uptime_ms'] / 1000:.1f} s"
         )
     if modem is not None:
         yield (
-            f"modem  {modem['profile']}, {modem['power']['state']}, {modem['power']['rises']} rises; "
-            f"{modem['frames_received']} frames in, {modem['frames_sent']} out"
+            f"modem  {modem['profile']}, {modem['power']['state']}, "
+            f"{_count(modem['power']['rises'], 'rise')}; "
+            f"{_count(modem['frames_received'], 'frame')} in, {modem['frames_sent']:,} out"
         )
     elif "connection" in status:
         yield f"modem  {status['connection']['state']} at {status['connection']['socket']}"
     else:
         yield "modem  no host is connected"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _channel_table(host: Mapping[str, Any]) -> "Table":

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="What works on this machine, what mends the rest.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(as_json: bool) -> int:
     """Try what bamdmux needs, and say what mends what does not work.

@@ -19,7 +19,7 @@ FAILED: Final = 1
 _SECONDS_BETWEEN: Final = 10.0  # lines of progress
 
 
-@click.command("explore")
+@click.command("explore", short_help="Every order of a few events, with checkers.")
 @click.argument("names", nargs=-1, metavar="[LINK]...")
 @click.option("--depth", type=click.IntRange(min=0), help="So many events. Default: what each link says.")
 @click.option("--states", type=click.IntRange(min=1), default=10_000_000, help="No more states of one link.")

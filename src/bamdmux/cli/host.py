@@ -7,10 +7,10 @@ import click
 
 from bamdmux.cli.faults import fault_options
 from bamdmux.cli.pump import pump_is_wanted
-from bamdmux.middleware.faults import Fault
+from bamdmux.middleware.control_faults import AnyFault
 
 
-@click.command("host")
+@click.command("host", short_help="The host half alone: wwan0... in this namespace.")
 @click.option(
     "--connect", "path", required=True, type=click.Path(path_type=Path), help="Where the modem listens."
 )
@@ -27,7 +27,7 @@ def command(
     path: Path,
     control_path: Path | None,
     ports_folder: Path | None,
-    faults: list[tuple[Fault, float]],
+    faults: list[tuple[AnyFault, float]],
     seed: int | None,
 ) -> int:
     """Be the host driver of the modem that listens at SOCK.

@@ -47,6 +47,15 @@ class Subcommands(click.Group):
         return command
 
 
+class LogFormatter(logging.Formatter):
+    """Times and names for those who asked for a log; for others a line like that of an error."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        if logging.getLogger("bamdmux").isEnabledFor(logging.INFO):
+            return super().formatMessage(record)
+        return f"bamdmux: {record.message}"
+
+
 @click.command(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="bamdmux")
 @click.option("-v", "--verbose", count=True, help="Log what happens to stderr; twice for every detail.")
@@ -56,7 +65,9 @@ def bamdmux(verbose: int, quiet: bool) -> None:
 
     Start with `bamdmux run`: a shell whose only way out is wwan0, over BAM-DMUX, through a modem.
     """
-    logging.basicConfig(stream=sys.stderr, format="%(relativeCreated)8.1f %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(relativeCreated)8.1f %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     if verbose or quiet:  # else the subcommand's choice: services say more
         level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
         logging.getLogger("bamdmux").setLevel(level)

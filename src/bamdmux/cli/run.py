@@ -1,18 +1,25 @@
 """``bamdmux run``: a command behind a modem."""
 
 import os
+from typing import Final
 
 import click
 
 from bamdmux.cli.faults import fault_options
 from bamdmux.cli.pump import pump_is_wanted
 from bamdmux.errors import UsageError
-from bamdmux.middleware.faults import Fault
-from bamdmux.modem.profiles import Announce, load_profile, with_channels, with_mtu
+from bamdmux.middleware.control_faults import AnyFault
+from bamdmux.modem.profiles import Announce, Profile, load_profile, with_channels, with_mtu, with_registration
+from bamdmux.timing import MILLISECOND
+
+# oFono 1.31 overlooks the network's own bearer if that is there before its object for it, and is never
+# attached then. Its objects come some 100 ms after it has set the modem online.
+OFONO_REGISTRATION_MS: Final = 1500
 
 
 @click.command(
     "run",
+    short_help="Run a command, or a shell, behind a modem.",
     context_settings={"allow_interspersed_args": False},  # options behind CMD are CMD's
     epilog="CMD finds BAMDMUX_GATEWAY4, BAMDMUX_GATEWAY6 and BAMDMUX_CTL in its environment, and "
     "BAMDMUX_HTTP where there is a server.",
@@ -35,6 +42,7 @@ from bamdmux.modem.profiles import Announce, load_profile, with_channels, with_m
     "[default: up; down with --modem-manager or --ofono]",
 )
 @click.option("--modem-manager", is_flag=True, help="With a D-Bus and ModemManager that finds this modem.")
+@click.option("--ofono", is_flag=True, help="With a D-Bus and oFono that finds this modem, on USB.")
 @click.option("--split", is_flag=True, help="The modem as a process of its own, as on a phone.")
 @click.option("--no-qmi-proxy", is_flag=True, help="Leave the name of libqmi's proxy to libqmi's own.")
 @fault_options
@@ -46,9 +54,10 @@ def command(
     network: str,
     bearers: str | None,
     modem_manager: bool,
+    ofono: bool,
     split: bool,
     no_qmi_proxy: bool,
-    faults: list[tuple[Fault, float]],
+    faults: list[tuple[AnyFault, float]],
     seed: int | None,
     cmd: tuple[str, ...],
 ) -> int:
@@ -67,19 +76,24 @@ def command(
             f"the modem of {profile.name} announces no channel before the host opens it, and Linux's driver "
             f"waits; for a host that begins: bamdmux modem --profile {profile.name} --listen SOCK"
         )
+    if ofono:
+        profile = _for_ofono(profile)
     from bamdmux.live.networks import check_kind
 
     check_kind(network)
     from bamdmux.live.session import RunOptions, run  # what costs time comes after what may be wrong
 
+    if modem_manager and ofono:
+        raise UsageError("ModemManager and oFono both want the modem; choose one")
+    manager = "modem-manager" if modem_manager else "ofono" if ofono else None
     argv = cmd or (os.environ.get("SHELL") or "/bin/sh",)
     environment = dict(os.environ)
     options = RunOptions(
         profile=profile,
         network=network,
         split=split,
-        is_always_on=(bearers or ("down" if modem_manager else "up")) == "up",
-        manager="modem-manager" if modem_manager else None,
+        is_always_on=(bearers or ("down" if manager else "up")) == "up",
+        manager=manager,
         plays_qmi_proxy=not no_qmi_proxy,
         faults=faults,
         seed=seed,
@@ -88,3 +102,13 @@ def command(
         environment=environment,
     )
     return run(options)
+
+
+def _for_ofono(profile: Profile) -> Profile:
+    """The same firmware, as oFono can use it."""
+    if profile.announce is not Announce.AT_BOOT or 0 not in profile.channels:
+        raise UsageError(
+            f"oFono opens no data port and knows channel 0 only, which the modem of {profile.name} does not "
+            "have from the start; try --modem-manager"
+        )
+    return with_registration(profile, max(OFONO_REGISTRATION_MS, profile.registration_ns / MILLISECOND))

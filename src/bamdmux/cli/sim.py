@@ -21,7 +21,7 @@ FAILED: Final = 1
 _MOST_HOURS: Final = 10_000.0
 
 
-@click.command("sim")
+@click.command("sim", short_help="Both machines under a virtual clock, with weather.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The first seed.")
 @click.option("--seeds", "count", type=click.IntRange(min=1), default=1, help="So many, over all cores.")
 @click.option(

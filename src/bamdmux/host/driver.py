@@ -440,9 +440,10 @@ class HostDriver:
         self._finish_removal(now)
 
     def _finish_removal(self, now: Instant) -> None:
+        if self._tx.is_open:
+            self._transmit_ring.reap()  # what arrived did arrive
         self._release_pipes()
         self._count_lost(self._transmit_ring.take_submitted(), DropReason.LOST_IN_FLIGHT)
-        self._count_lost(self._transmit_ring.take_pending(), DropReason.LOST_IN_FLIGHT)
         self._removal.enter(Stage.DONE, now)
         self._outbox.append(Removed())
 

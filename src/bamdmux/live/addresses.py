@@ -128,6 +128,11 @@ class Netlink:
                 flags=flags,
             )
 
+    def flush_addresses(self, index: int) -> None:
+        """Take all addresses off an interface, and the routes with them."""
+        with _explained(f"take the addresses off interface {index}"):
+            self._requests.flush_addr(index=index)
+
     def add_route(self, index: int, destination: Network, gateway: Gateway | None = None) -> None:
         """Route to `destination` through an interface that is up."""
         arguments: dict[str, Any] = {} if gateway is None else {"gateway": str(gateway)}

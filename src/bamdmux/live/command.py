@@ -33,10 +33,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bamdmux.actions import PortKind
 from bamdmux.errors import MachineError
 from bamdmux.live.init import MESSAGE, Kind, Plan, launch, send_message
 from bamdmux.live.namespaces import NetworkNamespace, explain_refusal, set_child_subreaper
+from bamdmux.live.ports.sysfs import Layout
 from bamdmux.live.signals import SIGNALED
 from bamdmux.live.terminal import Terminal, is_in_pipeline, stop_own_group
 
@@ -125,15 +125,14 @@ class Command:
         environment: Mapping[str, str],
         namespace: NetworkNamespace,
         binds: Mapping[Path, Path] | None = None,
-        ports: Sequence[tuple[str, PortKind]] = (),
+        ports: Layout | None = None,
     ) -> Self:
         """Start `argv`, looked up in the PATH of `environment`, inside `namespace`.
 
         Args:
             binds: files to show it in the places of others: /etc/resolv.conf, and our file. Where that fails
                 it is told on stderr, and goes without.
-            ports: names and kinds of control ports that it shall find in /dev. `PortsMade` or `PortsRefused`
-                tells.
+            ports: the control ports that it shall find in /dev and /sys. `PortsMade` or `PortsRefused` tells.
 
         Raises:
             MachineError: this machine forbids the namespaces. That `argv` cannot be run is an event.

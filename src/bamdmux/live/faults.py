@@ -6,12 +6,16 @@
 
 A link that has no faults has nothing of this on the way of its packets, nor a side more in its runner. What a
 fault does is said in bamdmux.middleware; here is where its wraps go, and the agenda of what it has put off.
+
+Faults of the control plane are listed with them, and done elsewhere: by its `HostilePlane`, which is always
+there, since it has to know the ports, and without a fault gives their bytes on as they are.
 """
 
 import heapq
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final, Protocol
 
@@ -19,8 +23,10 @@ from bamdmux.actions import Line, Pipe
 from bamdmux.errors import UsageError
 from bamdmux.live.loop import read_clock
 from bamdmux.live.runner import Runner
-from bamdmux.middleware.catalog import FAULTS, check_rate, find_faults
-from bamdmux.middleware.faults import FarSide, Fault, Half, Middleware, Restart, Strikes, Tally
+from bamdmux.middleware.catalog import FAULTS, check_rate
+from bamdmux.middleware.control import HostilePlane
+from bamdmux.middleware.control_faults import AnyFault, ChosenFault, find_any_fault
+from bamdmux.middleware.faults import FarSide, Half, Middleware, Restart, Strikes, Tally
 from bamdmux.middleware.overlay import Overlay
 from bamdmux.timing import Duration, Instant
 
@@ -29,7 +35,12 @@ LOG: Final = logging.getLogger("bamdmux.faults")
 BOTH: Final = frozenset(Half)
 
 Event = Callable[[Instant], None]
-RatedFaults = Sequence[tuple[Fault, float]]
+RatedFaults = Sequence[tuple[AnyFault, float]]
+
+
+def draw_seed() -> int:
+    """A seed, where nobody has asked for one."""
+    return random.randrange(1 << 32)
 
 
 class Relay:
@@ -86,6 +97,7 @@ class Faults:
         seed: for all that is left to chance; None draws one.
         restart_modem, restart_host: let that side die and come back; for the halves that are here.
         nudge_modem: lets the modem look at its rings, if it is here.
+        control: the modem's control plane, if it is here.
     """
 
     def __init__(
@@ -97,13 +109,15 @@ class Faults:
         restart_modem: Restart | None = None,
         restart_host: Restart | None = None,
         nudge_modem: Event | None = None,
+        control: HostilePlane | None = None,
     ) -> None:
-        self.seed = random.randrange(1 << 32) if seed is None else seed
+        self.seed = draw_seed() if seed is None else seed
         self._runner = runner
         self._halves = halves
         self._restart_modem = restart_modem or _nobody_restarts
         self._restart_host = restart_host or _nobody_restarts
         self._nudge_modem = nudge_modem
+        self._control = control
         self._sides: list[Wrappable] = []
         self._set: dict[str, Middleware] = {}  # of each fault that was ever set, until the link is bare again
         self._overlays: dict[int, Overlay[Any]] = {}  # of parts that live, by their identity
@@ -114,7 +128,7 @@ class Faults:
 
     # Setting and clearing
 
-    def check(self, fault: Fault) -> None:
+    def check(self, fault: AnyFault) -> None:
         """See whether this process can do it.
 
         Raises:
@@ -123,7 +137,7 @@ class Faults:
         if self._halves != BOTH and not self._halves & fault.halves:
             raise UsageError(why_not_here(fault))
 
-    def set(self, fault: Fault, rate: float) -> None:
+    def set(self, fault: AnyFault, rate: float) -> None:
         """Let a fault strike from now on; if it does already, at this rate.
 
         Raises:
@@ -131,6 +145,10 @@ class Faults:
         """
         self.check(fault)
         LOG.info("= fault %s set at %g", fault.name, rate)
+        if isinstance(fault, ChosenFault):
+            assert self._control is not None, "it is with the modem"
+            self._control.set(replace(fault, rate=rate))
+            return
         if fault.name in self._set:
             strikes = self._strikes(fault.name)
             strikes.count = strikes.count if strikes.rate else 0
@@ -156,16 +174,19 @@ class Faults:
             UsageError: it is not set.
         """
         if name is not None:
-            find_faults([name])
+            find_any_fault(name)
             if not self.has(name):
-                raise UsageError(f"fault {name!r} is not set; {self._names() or 'none'} is")
-        for each in [each for each in self._set if self.has(each) and name in (None, each)]:
-            self._set[each].stop()
+                raise UsageError(f"fault {name!r} is not set; {', '.join(self._names()) or 'none'} is")
+        for each in [each for each in self._names() if name in (None, each)]:
+            if each in self._set:
+                self._set[each].stop()
+            elif self._control is not None:
+                self._control.clear(each)
             LOG.info("= fault %s cleared", each)
 
     def status(self) -> dict[str, object]:
         """For JSON: what is set, and how often each has struck since."""
-        active = [(name, self._strikes(name)) for name in self._set if self.has(name)]
+        active = [(name, self._strikes(name)) for name in self._set if self._strikes(name).rate]
         return {
             "seed": self.seed,
             "active": [
@@ -177,7 +198,8 @@ class Faults:
                     "strikes": strikes.count,
                 }
                 for name, strikes in active
-            ],
+            ]
+            + (self._control.fault_status() if self._control is not None else []),
         }
 
     def answer(self, request: Mapping[str, Any], now: Instant) -> dict[str, object]:
@@ -197,13 +219,15 @@ class Faults:
 
     def has(self, name: str) -> bool:
         """Whether that fault is set."""
-        return name in self._set and bool(self._strikes(name).rate)
+        return name in self._names()
 
     def _strikes(self, name: str) -> Strikes:
         return self._set[name].strikes[name]
 
-    def _names(self) -> str:
-        return ", ".join(name for name in self._set if self.has(name))
+    def _names(self) -> list[str]:
+        """Of those that are set."""
+        names = [name for name in self._set if self._strikes(name).rate]
+        return names + (self._control.fault_names if self._control is not None else [])
 
     # Where the wraps go
 
@@ -277,7 +301,7 @@ class Faults:
 
     def arm(self) -> None:
         """The batch is over: perhaps all wraps can be taken off."""
-        if self._agenda or any(self.has(name) for name in self._set):
+        if self._agenda or any(self._strikes(name).rate for name in self._set):
             return
         wraps = [wrap for _, wrap in self._signals]
         wraps += [wrap for overlay in self._overlays.values() for wrap in overlay.wraps]
@@ -295,7 +319,7 @@ class Faults:
         self._runner.remove(self)
 
 
-def read_request(request: Mapping[str, Any]) -> tuple[Fault | None, float]:
+def read_request(request: Mapping[str, Any]) -> tuple[AnyFault | None, float]:
     """The fault that a request of the control socket is about, if about one, and its rate.
 
     Raises:
@@ -308,7 +332,7 @@ def read_request(request: Mapping[str, Any]) -> tuple[Fault | None, float]:
         return None, 0.0
     if not isinstance(name, str):
         raise UsageError("the name of a fault is a text")
-    (fault,) = find_faults([name])
+    fault = find_any_fault(name)
     return fault, fault.rate if rate is None else check_rate(rate)
 
 
@@ -326,7 +350,7 @@ def check_halves(faults: RatedFaults, halves: frozenset[Half]) -> None:
             raise UsageError(why_not_here(fault))
 
 
-def why_not_here(fault: Fault) -> str:
+def why_not_here(fault: AnyFault) -> str:
     """What to tell who asks for a fault where it cannot be."""
     if not fault.halves:
         return f"fault {fault.name!r} needs both halves in one process; use `bamdmux run` without --split"

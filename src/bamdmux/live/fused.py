@@ -3,7 +3,7 @@
 from bamdmux.actions import Pipe
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.live.caretaker import Caretaker
-from bamdmux.live.faults import BOTH, Faults
+from bamdmux.live.faults import BOTH, Faults, draw_seed
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
 from bamdmux.live.modem_commands import modem_commands
@@ -13,6 +13,7 @@ from bamdmux.live.networks import Network, network_status
 from bamdmux.live.ports.board import PortBoard
 from bamdmux.live.ports.control_side import ControlSide
 from bamdmux.live.runner import Runner
+from bamdmux.middleware.control import HostilePlane
 from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.profiles import Profile
@@ -48,7 +49,8 @@ class FusedLink:
         memory = layout.allocate()
         self.host = HostSide(memory, layout, namespace, loop, sets_identity=sets_identity, pumps=pumps)
         packet_data_network = packet_data_network or PacketDataNetwork(profile.channels, mtu=profile.mtu)
-        plane = ControlPlane(profile, packet_data_network, is_always_on=is_always_on)
+        seed = draw_seed() if seed is None else seed
+        plane = HostilePlane(ControlPlane(profile, packet_data_network, is_always_on=is_always_on), seed)
         self._control = ControlSide(plane)
         self.commands = modem_commands(plane, self._restart_modem)
         self.ports = PortBoard(loop)
@@ -68,6 +70,7 @@ class FusedLink:
             restart_modem=self._restart_modem,
             restart_host=lambda away_for: self.caretaker.restart_host(away_for),
             nudge_modem=lambda now: self._modem.modem.doorbell_rang(Pipe.RX, now),
+            control=plane,
         )
         # A fault may have added edges to what the host was told of a line: no news must overtake that.
         self.host.hear = lambda line, count, now: self._modem.far.line_changed(line, count, now)
@@ -108,6 +111,7 @@ class FusedLink:
             "network": network_status(self._network),
             "control": self._control.plane.status(now),
             "ports": self.ports.status(),
+            "answers": self.ports.answers(),
         }
 
     def close(self) -> None:

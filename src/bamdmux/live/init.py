@@ -33,7 +33,6 @@ from errno import ENOENT, EPERM
 from pathlib import Path
 from typing import NoReturn
 
-from bamdmux.actions import PortKind
 from bamdmux.live.namespaces import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -50,6 +49,7 @@ from bamdmux.live.namespaces import (
     unshare,
 )
 from bamdmux.live.ports.mounts import PrivateDevices
+from bamdmux.live.ports.sysfs import Layout
 from bamdmux.live.signals import SIGNALED
 from bamdmux.live.terminal import Terminal
 
@@ -84,7 +84,7 @@ class Plan:
     namespace_descriptor: int
     takes_terminal: bool
     binds: Mapping[Path, Path] = field(default_factory=dict)  # what to show where: path, file
-    ports: Sequence[tuple[str, PortKind]] = ()  # nodes to be made in /dev
+    ports: Layout | None = None  # what is to be made in /dev and /sys
 
 
 def send_message(link: socket.socket, kind: Kind, number: int = 0, descriptors: Sequence[int] = ()) -> None:
@@ -195,14 +195,12 @@ def _bind_file(path: Path, file: Path) -> None:
         os.close(link)
 
 
-def _make_devices(
-    ports: Sequence[tuple[str, PortKind]], link: socket.socket, *, may_mount: bool
-) -> PrivateDevices | None:
+def _make_devices(layout: Layout, link: socket.socket, *, may_mount: bool) -> PrivateDevices | None:
     """Make /dev and /sys the command's own, and the nodes; None where that cannot be, which is told."""
     try:
         if not may_mount:
             raise OSError(EPERM, os.strerror(EPERM))
-        devices = PrivateDevices(ports)
+        devices = PrivateDevices(layout)
     except OSError as error:
         send_message(link, Kind.NO_PORTS, error.errno or 0)
         return None
@@ -250,7 +248,8 @@ def _be_command(plan: Plan, link: socket.socket) -> NoReturn:
         send_message(link, Kind.STARTED)
         os.execvpe(plan.argv[0], list(plan.argv), plan.environment)
     except (OSError, ValueError) as error:  # the latter: an empty name, or a zero byte in it
-        number = error.errno if isinstance(error, OSError) and _is_found(plan) else ENOENT
+        is_there = is_found(plan.argv[0], plan.environment)
+        number = error.errno if isinstance(error, OSError) and is_there else ENOENT
         if number == ENOENT:
             exit_code = NOT_FOUND
         send_message(link, Kind.EXEC_FAILED, number or 0)
@@ -259,10 +258,9 @@ def _be_command(plan: Plan, link: socket.socket) -> NoReturn:
     os._exit(exit_code)
 
 
-def _is_found(plan: Plan) -> bool:
+def is_found(name: str, environment: Mapping[str, str]) -> bool:
     """Whether there is such a file: exec says EACCES also of a folder of PATH that we may not enter."""
-    name = plan.argv[0]
-    folders = [""] if "/" in name else os.get_exec_path(plan.environment)
+    folders = [""] if "/" in name else os.get_exec_path(environment)
     return any(os.path.lexists(os.path.join(folder, name)) for folder in folders)
 
 

@@ -4,7 +4,6 @@ Everything is tried in a child process, because one that has entered a user name
 """
 
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Final
 
 from bamdmux.errors import MachineError
 from bamdmux.live.addresses import prepare_namespace
+from bamdmux.live.clients.programs import DBUS_DAEMON, check_dbus_package, find_program
 from bamdmux.live.namespaces import (
     CLONE_NEWNS,
     CLONE_NEWPID,
@@ -24,7 +24,16 @@ from bamdmux.live.namespaces import (
 from bamdmux.live.tun import Tun
 
 # Programs that people use on the link; bamdmux itself needs none of them. With their Debian packages.
-PROGRAMS: Final = (("ping", "iputils-ping"), ("curl", "curl"), ("iperf3", "iperf3"), ("ip", "iproute2"))
+PROGRAMS: Final = (
+    ("ping", "iputils-ping"),
+    ("curl", "curl"),
+    ("iperf3", "iperf3"),
+    ("ip", "iproute2"),
+    ("qmicli", "libqmi-utils"),
+    ("ModemManager", "modemmanager"),
+    ("ofonod", "ofono"),
+    DBUS_DAEMON,
+)
 
 MAX_MESSAGE_BYTES: Final = 4096
 
@@ -48,7 +57,7 @@ def examine() -> list[Finding]:
         ("TUN devices", _try_tun),
     )
     findings = [_examine_in_child(name, check) for name, check in checks]
-    return findings + [_look_for(name, package) for name, package in PROGRAMS]
+    return [*findings, *(_look_for(name, package) for name, package in PROGRAMS), _look_for_dbus()]
 
 
 def _try_command_namespaces() -> None:
@@ -100,9 +109,20 @@ def _be_child(check: Callable[[], None], messages: int) -> None:
 
 
 def _look_for(program: str, package: str) -> Finding:
-    works = shutil.which(program) is not None
-    remedy = "" if works else f"sudo apt-get install {package}"
-    return Finding(program, works, remedy, is_needed=False)
+    try:
+        find_program(program, package)
+    except MachineError:
+        return Finding(program, works=False, remedy=f"sudo apt-get install {package}", is_needed=False)
+    return Finding(program, works=True, is_needed=False)
+
+
+def _look_for_dbus() -> Finding:
+    """For `bamdmux connect`, and whatever it connects by."""
+    try:
+        check_dbus_package()
+    except MachineError:
+        return Finding("dbus-fast", works=False, remedy="pip install 'bamdmux[clients]'", is_needed=False)
+    return Finding("dbus-fast", works=True, is_needed=False)
 
 
 def python_version() -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from bamdmux.actions import Pipe
 from bamdmux.errors import MachineError
 from bamdmux.live.control import ControlServer, Handler
-from bamdmux.live.faults import Faults, RatedFaults, check_halves
+from bamdmux.live.faults import Faults, RatedFaults, check_halves, draw_seed
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.modem_commands import modem_commands
 from bamdmux.live.modem_side import MODEM_RESTART
@@ -24,10 +24,11 @@ from bamdmux.live.networks import network_status, open_network
 from bamdmux.live.ports.control_side import ControlSide
 from bamdmux.live.ports.links import LinkMaker
 from bamdmux.live.runner import Runner
-from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.signals import ENDING, exit_as_signaled, exit_if_signaled, handling, wakeups
 from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.host_listener import HostListener
 from bamdmux.live.split.link import SplitLink
+from bamdmux.middleware.control import HostilePlane
 from bamdmux.middleware.faults import Half
 from bamdmux.modem.control.plane import ControlPlane
 from bamdmux.modem.network import PacketDataNetwork
@@ -118,7 +119,8 @@ def run_modem(
         resources.callback(network.close)
         loop = Loop()
         resources.callback(loop.close)
-        plane = ControlPlane(profile, packet_data_network, is_always_on=is_always_on)
+        seed = draw_seed() if seed is None else seed
+        plane = HostilePlane(ControlPlane(profile, packet_data_network, is_always_on=is_always_on), seed)
         control = ControlSide(plane)
         listener = HostListener(path, loop, profile, network.device, packet_data_network, control)
         resources.callback(listener.close)
@@ -139,6 +141,7 @@ def run_modem(
             seed=seed,
             restart_modem=restart_modem,
             nudge_modem=nudge_modem,
+            control=plane,
         )
         listener.faults = here
         for fault, rate in faults:
@@ -236,6 +239,7 @@ def _serve_control(
 
 def _run_until_signaled(runner: Runner) -> None:
     with wakeups(ENDING) as readable:
+        exit_if_signaled()  # from here on signals are events
         received = bytearray()
         runner.loop.watch(readable.fileno(), lambda now: received.extend(readable.recv(64)))
         runner.run_until(lambda: bool(received))

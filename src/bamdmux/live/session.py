@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 from bamdmux.errors import MachineError
 from bamdmux.live import addresses
 from bamdmux.live.caretaker import Caretaker
-from bamdmux.live.clients.keeper import keeper_argv
+from bamdmux.live.clients.keeper import OFONO, check_manager, keeper_argv, log_path
 from bamdmux.live.command import Command, ExecFailed, Exited, PortsMade, PortsRefused, Started, Stopped
 from bamdmux.live.control import ControlServer, Handler
 from bamdmux.live.faults import BOTH, Faults, RatedFaults, check_halves
@@ -38,10 +38,12 @@ from bamdmux.live.janitor import Janitor
 from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.namespaces import NetworkNamespace, enter_user_namespace
 from bamdmux.live.networks import open_network
-from bamdmux.live.ports.board import NODES, PortBoard
+from bamdmux.live.ports.board import PortBoard
 from bamdmux.live.ports.proxy import QmiProxy
+from bamdmux.live.ports.sysfs import Layout, SocLayout
+from bamdmux.live.ports.usb import UsbLayout
 from bamdmux.live.runner import Runner
-from bamdmux.live.signals import ENDING, exit_as_signaled, handling, wakeups
+from bamdmux.live.signals import ENDING, exit_as_signaled, exit_if_signaled, handling, wakeups
 from bamdmux.live.split.faults import BothHalves
 from bamdmux.live.split.link import SplitLink
 from bamdmux.live.split.modem_process import ModemProcess
@@ -119,6 +121,8 @@ def run(options: RunOptions) -> int:
     """
     if options.split:
         check_halves(options.faults, BOTH)
+    if options.manager is not None:
+        check_manager(options.manager)
     enter_user_namespace()
     try:
         with ExitStack() as resources:
@@ -150,8 +154,12 @@ class Session:
         self._link = self._open_split_link() if options.split else self._open_fused_link()
         resources.callback(self._link.close)
         self._runner = self._link.runner
+        # oFono knows no modems of phones.
+        self._layout: Layout = UsbLayout() if options.manager == OFONO else SocLayout()
+        self._link.ports.nodes = self._layout.nodes
         if options.plays_qmi_proxy:
-            resources.callback(QmiProxy(self._namespace, self._link.ports).close)
+            node, _ = self._layout.nodes[0]
+            resources.callback(QmiProxy(self._namespace, self._link.ports, node=node).close)
         handlers = {"status": self._status, "fault": self._link.faults.answer, **self._link.commands}
         control = ControlServer(self._folder / "control", self._loop, handlers)
         resources.callback(control.close)
@@ -180,7 +188,8 @@ class Session:
         profile = self._options.profile
         path = self._folder / "modem"
         arguments = ["--profile", profile.name, "--channels", str(len(profile.channels))]
-        arguments += ["--network", self._options.network]
+        arguments += ["--mtu", str(profile.mtu), "--network", self._options.network]
+        arguments += ["--registration", str(profile.registration_ns / MILLISECOND)]
         arguments += ["--bearers", "up" if self._options.is_always_on else "down"]
         if self._options.seed is not None:
             arguments += ["--seed", str(self._options.seed)]
@@ -226,8 +235,12 @@ class Session:
             raise MachineError("the modem did not wake for the OPENs; see what it says: -v")
 
     def _wait_until(self, is_so: Callable[[], bool]) -> bool:
+        def is_over() -> bool:
+            exit_if_signaled()
+            return is_so()
+
         limit = FAULTY_TIMEOUT_NS if self._options.faults else ANNOUNCE_TIMEOUT_NS
-        return self._runner.run_until(is_so, limit)
+        return self._runner.run_until(is_over, limit)
 
     def _configure_interfaces(self) -> None:
         self._is_configured = True
@@ -238,13 +251,14 @@ class Session:
         network = self._link.status(read_clock())["network"]
         self._namespace.run(lambda: set_host(network["host_settings"]))
         with handling([signal.SIGTTOU], signal.SIG_IGN), wakeups(PASSED_ON) as signals:
+            exit_if_signaled()  # from here on signals are events
             self._loop.watch(signals.fileno(), lambda now: self._signals_arrived(signals))
             with Command.start(
                 self._argv(),
                 environment=self._environment(network),
                 namespace=self._namespace,
                 binds=self._binds(network),
-                ports=NODES,
+                ports=self._layout,
             ) as self._command:
                 self._link.ports.attach(self._command, is_making=True)
                 self._loop.watch(self._command.fileno(), self._command_changed)
@@ -287,6 +301,7 @@ class Session:
             "BAMDMUX_GATEWAY4": str(first.gateway4),
             "BAMDMUX_GATEWAY6": str(first.gateway6),
             "BAMDMUX_CTL": str(self._control_path),
+            **self._name_log(),
             "SYSTEMD_DEVICE_VERIFY_SYSFS": "0",  # libudev shall believe a /sys that is a tmpfs
         }
         environment.pop("BAMDMUX_HTTP", None)  # of a run around this one
@@ -294,12 +309,20 @@ class Session:
             environment["BAMDMUX_HTTP"] = network["http_url"]
         return environment
 
+    def _name_log(self) -> dict[str, str]:
+        """Where the manager of modems writes what it does, for whoever looks for it."""
+        if self._options.manager is None:
+            return {}
+        path = str(log_path(self._options.manager, self._folder))
+        LOG.info("= log of %s: %s", self._options.manager, path)
+        return {f"BAMDMUX_{self._options.manager.upper().replace('-', '_')}_LOG": path}
+
     def _binds(self, network: Mapping[str, Any]) -> dict[Path, Path]:
         if network["resolv_conf"] is None and self._options.manager is None:
             return {}
         file = self._folder / RESOLV_CONF.name
         # With a manager of modems the name servers come with a bearer.
-        file.write_text(network["resolv_conf"] if self._options.is_always_on else "")
+        file.write_text((network["resolv_conf"] or "") if self._options.is_always_on else "")
         file.chmod(0o644)  # whoever the command becomes
         return {RESOLV_CONF: file}
 

@@ -39,7 +39,22 @@ def wakeups(signals: Iterable[signal.Signals]) -> Iterator[socket.socket]:
 
 def exit_as_signaled(signum: int, frame: object) -> None:
     """Handler: unwind, so that what was made is cleared up, and exit as if the signal had ended us."""
+    _arrived.append(signum)
     raise SystemExit(SIGNALED + signum)
+
+
+def exit_if_signaled() -> None:
+    """Unwind now, if `exit_as_signaled` could not.
+
+    A handler runs wherever Python happens to be. In a callback of its own (a lock of the import system, what
+    others do at a fork) what the handler raises is printed and ignored. So whoever handles signals that way
+    asks here before each wait.
+    """
+    if _arrived:
+        raise SystemExit(SIGNALED + _arrived[0])
+
+
+_arrived: Final[list[int]] = []  # those that `exit_as_signaled` was called for
 
 
 def _do_nothing(signum: int, frame: object) -> None:

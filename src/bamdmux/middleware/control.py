@@ -4,8 +4,8 @@
                                                                          '-> the fault that strikes -> ports
 
 `HostilePlane` has the interface of the plane that it wraps, and like it neither clock nor I/O. What the plane
-says unasked goes through as it is. Without a fault it changes nothing; which faults there are, and how to say
-which requests they are for, is in control_faults.py.
+says unasked goes through as it is. Without a fault it changes nothing, and bytes go to the plane uncut; which
+faults there are, and how to say which requests they are for, is in control_faults.py.
 """
 
 import heapq
@@ -63,6 +63,7 @@ class HostilePlane:
         ] = {}  # in the order in which they were set; the first that strikes counts
         self._outbox: list[Action] = []
         self._requests: dict[int, QmiRequests | AtRequests] = {}  # of each port that is open
+        self._uncut: set[int] = set()  # ports that may be in the middle of something, as far as we know
         self._request_count = 0  # since the modem's boot
         self._skipped_byte_count = 0  # of ports that are closed
         self._held: list[tuple[Instant, int, Action]] = []
@@ -87,6 +88,11 @@ class HostilePlane:
         elif self._faults.pop(name, None) is None:
             raise UsageError(f"fault {name!r} is not set; {', '.join(self._faults) or 'none'} is")
 
+    @property
+    def fault_names(self) -> list[str]:
+        """Of those that are set."""
+        return list(self._faults)
+
     def fault_status(self) -> list[dict[str, object]]:
         """For JSON: what is set, in the form of the data path's."""
         return [
@@ -106,6 +112,9 @@ class HostilePlane:
         self._drain()
         if port not in self._requests:
             return
+        if not self._tells_apart(port):
+            self._plane.received(port, data, now)
+            return
         for part in self._requests[port].feed(data):
             if isinstance(part, Asked):
                 self._serve(part, now)
@@ -114,6 +123,21 @@ class HostilePlane:
                 self._drain()
             if port not in self._requests:  # hung up
                 return
+
+    def _tells_apart(self, port: int) -> bool:
+        """Whether to look for requests: while there are faults, and from the beginning of one."""
+        if self._faults:
+            if port in self._uncut and self._plane.has_unfinished(port):
+                return False
+            self._uncut.discard(port)
+            return True
+        if self._requests[port].holds_back:
+            return True
+        if port not in self._uncut:
+            self._uncut.add(port)
+            self._skipped_byte_count += self._requests[port].skipped_byte_count
+            self._requests[port] = type(self._requests[port])(port)
+        return False
 
     def _serve(self, asked: Asked, now: Instant) -> None:
         self._request_count += 1
@@ -173,6 +197,7 @@ class HostilePlane:
     def crash(self, now: Instant) -> None:
         """What is late is lost."""
         self._requests.clear()
+        self._uncut.clear()
         self._held.clear()
         self._plane.crash(now)
 
@@ -182,6 +207,7 @@ class HostilePlane:
 
     def port_closed(self, port: int, now: Instant) -> None:
         """Who was there hears nothing any more, and who comes next nothing of it."""
+        self._uncut.discard(port)
         requests = self._requests.pop(port, None)
         if requests is not None:
             self._skipped_byte_count += requests.skipped_byte_count

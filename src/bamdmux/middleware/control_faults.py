@@ -3,7 +3,7 @@
     control-never                            every request, on every port
     control-error@nas                        those of a service; `at`: all of AT
     control-late@wds.start_network=0.5       one message, half of the time; also wds.0x0020; at.+cgact
-    control-crash@7                          the seventh request since the modem's boot
+    control-crash@7                          the seventh since the modem's boot, or since there were faults
     control-hang-up@wds.start_network#1      once, and then no more
 
 They are a family of their own beside those of the data path in catalog.py: those are held against a link by
@@ -19,9 +19,9 @@ from typing import Final
 
 from bamdmux.actions import Action, HangUpPort, RestartModem, SendToPort
 from bamdmux.errors import UsageError
-from bamdmux.middleware.catalog import check_rate
+from bamdmux.middleware.catalog import check_rate, find_faults, parse_fault
 from bamdmux.middleware.control_requests import Asked
-from bamdmux.middleware.faults import Strikes
+from bamdmux.middleware.faults import Fault, Half, Strikes
 from bamdmux.timing import MILLISECOND, SECOND, Duration
 from bamdmux.wire.qmi.messages import load_service
 from bamdmux.wire.qmux import Message, Service, Tlv, decode_message, encode_message
@@ -216,6 +216,13 @@ class ChosenFault:
     selector: Selector
     rate: float
 
+    @property
+    def halves(self) -> frozenset[Half]:
+        """See `Fault`: the control plane is where the modem is."""
+        return frozenset({Half.MODEM})
+
+
+AnyFault = Fault | ChosenFault  # of the data path, or of the control plane
 
 _TEXT: Final = re.compile(
     r"(?P<fault>[a-z-]+)(?:@(?P<selector>[^#=]+))?(?:#(?P<times>[^=]+))?(?:=(?P<rate>.+))?"
@@ -244,6 +251,30 @@ def parse_control_fault(text: str) -> ChosenFault:
     selector = parse_selector(parts["selector"], times)
     rate = fault.rate if parts["rate"] is None else check_rate(parts["rate"])
     return ChosenFault(text.partition("=")[0], fault, selector, rate)
+
+
+def parse_any_fault(text: str) -> tuple[AnyFault, float]:
+    """A fault of either table, and its rate.
+
+    Raises:
+        UsageError: there is no such fault, or a part of the text is none.
+    """
+    if not is_control_fault(text):
+        return parse_fault(text)
+    chosen = parse_control_fault(text)
+    return chosen, chosen.rate
+
+
+def find_any_fault(name: str) -> AnyFault:
+    """A fault of either table by its name, without a rate.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if is_control_fault(name):
+        return parse_control_fault(name)
+    (fault,) = find_faults([name])
+    return fault
 
 
 def parse_selector(text: str | None, times: int | None = None) -> Selector:

@@ -50,6 +50,11 @@ class QmiRequests:
     def skipped_byte_count(self) -> int:
         return self._reframer.skipped_byte_count
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether it has bytes that it has not given on."""
+        return self._reframer.unfinished_byte_count > 0
+
     def feed(self, data: bytes) -> Iterator[bytes | Asked]:
         """In order: requests, and other bytes that the plane is to see."""
         for frame in self._reframer.feed(data):
@@ -86,6 +91,7 @@ class AtRequests:
     """
 
     skipped_byte_count: Final = 0
+    holds_back: Final = False
 
     def __init__(self, port: int) -> None:
         self._port = port

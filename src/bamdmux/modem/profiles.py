@@ -172,6 +172,15 @@ def with_mtu(profile: Profile, mtu: int) -> Profile:
     return replace(profile, mtu=_mtu(mtu))
 
 
+def with_registration(profile: Profile, milliseconds: float) -> Profile:
+    """The same firmware where registering takes another time.
+
+    Raises:
+        UsageError: it takes no such time.
+    """
+    return replace(profile, registration_ns=_delay({"registration": milliseconds}, "registration"))
+
+
 def _check_keys(table: dict[str, Any], prefix: str, expected: tuple[str, ...]) -> None:
     for key in table:
         if key not in expected:

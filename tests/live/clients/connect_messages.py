@@ -90,7 +90,6 @@ _MESSAGES: Final = (
     *_phase(
         Phase.ENABLE,
         "wds.get_autoconnect_settings",
-        "wds.0x0051!",  # Set Autoconnect Settings
         "dms.get_operating_mode",
         "uim.read_transparent*2",
         "nas.config_signal_info_v2*2",
@@ -102,7 +101,7 @@ _MESSAGES: Final = (
     *_phase(
         Phase.REGISTER,
         "nas.get_system_info*2",
-        "nas.set_system_selection_preference",
+        "nas.set_system_selection_preference",  # unless it is registered by then
         "nas.get_plmn_name",
         "nas.get_signal_info",
     ),
@@ -129,9 +128,9 @@ _MESSAGES: Final = (
     *_phase(
         Phase.INITIALIZE,
         *("at.e", "at.v", "at.+cmee", "at.x", "at.&c"),
-        *("at.+crsm", "at.+cemode!", "at.+cnmi!"),
+        *("at.+crsm", "at.+cemode!", "at.+cnmi!", "at.+ctzu!"),
     ),
-    *_phase(Phase.ENABLE, "at.+ctzu!", "at.e", "at.v", "at.+cmee", "at.x", "at.&c"),
+    *_phase(Phase.ENABLE, "at.e", "at.v", "at.+cmee", "at.x", "at.&c"),
 )
 
 

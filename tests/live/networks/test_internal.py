@@ -148,7 +148,7 @@ except ChildProcessError: print("no child")
 
 def test_without_ipv6_it_is_an_ipv4_network() -> None:
     program = """
-with InternalNetwork.create([Bearer(0, mtu=1279), Bearer(5, mtu=1279)]) as other:  # below 1280 there is no IPv6
+with InternalNetwork.create([Bearer(0, mtu=1279), Bearer(5, mtu=1279)]) as other:  # IPv6 wants 1280
     show = lambda: subprocess.check_output("ip route", shell=True, text=True)
     print(other.namespace.run(show).count("dev pdn"))
 """

@@ -265,3 +265,13 @@ def test_closing_hangs_up_and_keeps_nothing() -> None:
         desk.board.close()
         assert client.is_hung_up()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_how_long_an_answer_took_is_summed_up(desk: Desk) -> None:
+    client = desk.open(AT)
+    assert desk.board.answers() == {"count": 0, "ms": 0.0}
+    for count in (1, 2):
+        client.write(b"AT\r")
+        assert client.read_until(b"OK\r\n") == b"\r\nOK\r\n"
+        assert desk.board.answers()["count"] == count
+    assert 0 < desk.board.answer_count < desk.board.answering_ns < 1_000_000_000

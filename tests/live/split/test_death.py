@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_a_killed_host_is_followed_by_the_next(identity: str, stack: ExitStack) 
     host = pair.start_host()
     host.configure()
     host.ping()
-    wait_for(lambda: pair.modem.descriptors() == kinds, "all to be closed")
+    wait_for(lambda: not Counter(pair.modem.descriptors()) - Counter(kinds), "all to be closed")
     assert pair.modem.maps_of_memory() == 1
 
 
@@ -125,7 +126,8 @@ def test_a_survivor_keeps_nothing_of_the_dead(identity: str, stack: ExitStack) -
         pair.modem.kill()
         pair.start_modem().wait_for_host()
         pair.host.wait_until_open()
-    wait_for(lambda: pair.host.descriptors() == before, "all to be closed")
+    # No more than before; then, the connection of who asked for its status may still have been there.
+    wait_for(lambda: not Counter(pair.host.descriptors()) - Counter(before), "all to be closed")
     assert pair.host.maps_of_memory() == 1
 
 

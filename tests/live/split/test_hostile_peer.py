@@ -24,11 +24,11 @@ pytestmark = [pytest.mark.live, needs_tun]
 PEER = Path(__file__).parent / "hostile_peer.py"
 RSS_LIMIT_KB = 60 * 1024
 GROWTH_LIMIT_KB = 4096  # once everything is loaded; a leak of one object for each frame would be far more
-WARM_UP_CONNECTIONS = 10
+WARM_UP_CONNECTIONS = 5
 
 # What a user may do meanwhile; $1 is the folder with the links to the control ports.
 USER = f"""
-while sleep 0.01; do
+while sleep 0.01 && kill -0 $$; do  # as long as the shell around it lives
     printf 'AT\\r' | timeout 0.1 dd of=$1/wwan0at0 oflag=nonblock
     timeout 0.1 dd if=$1/wwan0qmi0 iflag=nonblock
 done &

@@ -41,6 +41,15 @@ def test_one_byte_at_a_time_is_the_same_as_all_at_once() -> None:
     assert "".join(rig.type(char) for char in "AT+CSQ;+COPS?\rAT+CFUN?\r") == whole
 
 
+def test_a_line_that_is_being_typed_is_unfinished() -> None:
+    rig = fresh_rig()
+    assert not rig.plane.has_unfinished(FRESH_PORT)
+    rig.plane.received(FRESH_PORT, b"AT+CS", rig.now)
+    assert rig.plane.has_unfinished(FRESH_PORT)
+    rig.plane.received(FRESH_PORT, b"Q\r", rig.now)
+    assert not rig.plane.has_unfinished(FRESH_PORT)
+
+
 def test_several_lines_at_once_are_answered_one_by_one() -> None:
     assert AtRig().type("AT\rAT+FOO\rAT\r") == "\r\nOK\r\n\r\nERROR\r\n\r\nOK\r\n"
 

@@ -37,6 +37,14 @@ def registration_state(host: Host) -> int:
     return number
 
 
+@pytest.mark.parametrize(("port", "beginning"), [(QMI_PORT, b"\x01\x0b"), (AT_PORT, b"AT+C")])
+def test_the_beginning_of_something_is_unfinished(port: int, beginning: bytes) -> None:
+    plane = with_both_doors().plane
+    assert not plane.has_unfinished(port)
+    plane.received(port, beginning, 0)
+    assert plane.has_unfinished(port)
+
+
 # One model behind all doors
 
 

@@ -40,6 +40,16 @@ def transactions(answers: list[Message]) -> list[int]:
 # Every message has its service behind it
 
 
+def test_a_frame_that_has_begun_to_come_is_unfinished() -> None:
+    host = Host()
+    client = host.client(Service.DMS)
+    frame_bytes = request(client)
+    host.send(frame_bytes[:5])
+    assert host.plane.has_unfinished(host.port)
+    host.send(frame_bytes[5:])
+    assert not host.plane.has_unfinished(host.port)
+
+
 def test_every_service_has_its_tables() -> None:
     assert HANDLERS.keys() == INDICATIONS.keys() == set(Service)
 

@@ -1,15 +1,15 @@
 """A D-Bus of our own: a daemon that takes everybody, on a socket in the folder of this run."""
 
-import os
-import shutil
+import select
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from bamdmux.errors import MachineError
+from bamdmux.live.clients.programs import DBUS_DAEMON, find_program
 
-PROGRAM: Final = "dbus-daemon"
+START_TIMEOUT_SECONDS: Final = 10.0
 
 # It calls itself the system bus, for ModemManager and polkit's clients. Who reaches the socket is one user.
 _CONFIGURATION: Final = """\
@@ -29,27 +29,18 @@ _CONFIGURATION: Final = """\
 """
 
 
-def find_program(name: str, package: str) -> str:
-    """The path of a program, looked for where those of administrators are, too.
-
-    Raises:
-        MachineError: it is not installed; the message names Debian's package.
-    """
-    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin:/usr/libexec")
-    if path is None:
-        raise MachineError(f"{name} is not installed; on Debian: sudo apt-get install {package}")
-    return path
-
-
 class Bus:
     """The daemon, from the moment when it answers.
 
     Args:
         folder: gets its socket and its configuration.
+
+    Raises:
+        MachineError: it is not installed, or does not start.
     """
 
     def __init__(self, folder: Path, log: int) -> None:
-        program = find_program(PROGRAM, "dbus-daemon")
+        program = find_program(*DBUS_DAEMON)
         socket, configuration = folder / "bus", folder / "bus.conf"
         configuration.write_text(_CONFIGURATION.format(socket=socket))
         self.address = f"unix:path={socket}"
@@ -60,10 +51,10 @@ class Bus:
             stderr=log,
         )
         assert self.process.stdout is not None
-        if not self.process.stdout.readline():  # it prints its address once it listens
-            raise MachineError(
-                f"{PROGRAM} does not start (exit code {self.process.wait()}); its words are in the log"
-            )
+        # It prints its address once it listens.
+        readable, _, _ = select.select([self.process.stdout], [], [], START_TIMEOUT_SECONDS)
+        if not readable or not self.process.stdout.readline():
+            raise MachineError("dbus-daemon does not start; try it: dbus-daemon --session --print-address")
 
     def environment(self) -> Mapping[str, str]:
         """What a program needs to find this bus instead of the machine's."""

@@ -1,140 +1,242 @@
-"""The keeper: it runs inside the command's namespaces, starts what `--modem-manager` asks for, and tends it.
+"""The keeper: it runs inside the command's namespaces, starts a manager of modems there, and tends it.
 
     init -- command's process: forks the keeper, waits for its word, becomes the command
-      '---- keeper: D-Bus daemon, authority, ModemManager; devices that come and go are reported
+      '---- keeper: D-Bus daemon, authority, ModemManager or oFono
 
 The keeper is an orphan on purpose: its parent is init, so the command finds no children that it did not make.
-It says one line to the waiting process, `ready` or why not, and lives as long as the namespaces. It is a
-program of its own, so that nothing of it costs a run that does not ask for it.
+It says one line to the waiting process, that the command may start or why not, and lives as long as the
+namespaces. It is a program of its own, so that nothing of it costs a run that does not ask for it.
+
+What each manager needs is in a module of its own, with a coroutine `tend(keeper)`.
 """
 
 import asyncio
+import importlib
 import json
 import os
-import re
+import shutil
+import signal
+import subprocess
 import sys
-import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from errno import ENOENT
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
+import bamdmux.errors
 from bamdmux.errors import BamDmuxError, MachineError
+from bamdmux.live.clients.programs import DBUS_DAEMON, check_dbus_package, find_program
 
-DEVICE_FOLDER: Final = Path("/dev")
-FIND_TIMEOUT_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.05  # while something is awaited; then we are told
+if TYPE_CHECKING:
+    from dbus_fast.aio import MessageBus
 
-_PORT_NAME: Final = re.compile(r"wwan\d+(at|qmi)\d+")
+# The kinds of keeper.
+MODEM_MANAGER: Final = "modem-manager"
+OFONO: Final = "ofono"
 
-NOT_FOUND: Final = 127  # a shell's exit codes for a command that could not be started
-NOT_EXECUTABLE: Final = 126
+# Of each, the module that tends it, its program, and Debian's package.
+MANAGERS: Final = {
+    MODEM_MANAGER: ("bamdmux.live.clients.modem_manager", "ModemManager", "modemmanager"),
+    OFONO: ("bamdmux.live.clients.ofono", "ofonod", "ofono"),
+}
+
+# What `-c` runs. Nothing is looked for in the working directory, and Ctrl-C ends it without a word.
+_PROGRAM: Final = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+sys.path.insert(0, sys.argv[1])
+from bamdmux.live.clients.keeper import main
+main(sys.argv[2], sys.argv[3], sys.argv[4:])
+"""
+
+
+def check_manager(kind: str) -> None:
+    """See whether what a manager needs is installed, before there is a link.
+
+    Raises:
+        MachineError: something is not; the message says how to get it.
+    """
+    _, program, package = MANAGERS[kind]
+    find_program(program, package)
+    find_program(*DBUS_DAEMON)
+    check_dbus_package()
+
+
+def log_path(kind: str, folder: Path) -> Path:
+    """Where everything goes that a manager and its keeper say."""
+    return folder / f"{kind}.log"
 
 
 def keeper_argv(kind: str, folder: Path, argv: Sequence[str]) -> list[str]:
     """What to run instead of a command, so that it finds a keeper's programs beside it."""
-    return [sys.executable, "-m", "bamdmux.live.clients.keeper", kind, str(folder), *argv]
+    ours = Path(bamdmux.errors.__file__).parents[1]
+    return [sys.executable, "-P", "-c", _PROGRAM, str(ours), kind, str(folder), *argv]
 
 
-def main(kind: str, folder: Path, argv: Sequence[str]) -> NoReturn:
+def main(kind: str, folder: str, argv: Sequence[str]) -> NoReturn:
     """Start the keeper, wait until it is ready, and become the command."""
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with suppress(OSError):
+            signal.signal(signum, signal.SIG_DFL)  # the command shall find nothing of Python's
+    if shutil.which(argv[0]) is None:
+        _become(argv)  # which says why not
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
         os.setsid()
         if os.fork() == 0:
-            _keep(kind, folder, writer)
+            _keep(kind, Path(folder), writer)
         os._exit(0)
     os.wait()
     os.close(writer)
     with os.fdopen(reader) as words:
         answer = json.loads(words.readline() or '{"error": "the keeper died; is memory short?"}')
     if "error" in answer:
-        sys.exit(f"bamdmux: {answer['error']}")
-    print(f"bamdmux: {answer['ready']}", file=sys.stderr, flush=True)
+        _say(answer["error"])
+        os._exit(1)
+    _say(answer["ready"])
     os.environ.update(answer["environment"])
+    _become(argv)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"bamdmux: {text}\n".encode())
+
+
+def _become(argv: Sequence[str]) -> NoReturn:
+    from bamdmux.live.command import ExecFailed
+    from bamdmux.live.init import NOT_EXECUTABLE, NOT_FOUND, is_found
+
     try:
         os.execvp(argv[0], list(argv))
-    except FileNotFoundError:
-        print(f"bamdmux: command not found: {argv[0]}", file=sys.stderr)
-        os._exit(NOT_FOUND)
     except OSError as error:
-        print(f"bamdmux: cannot run {argv[0]}: {error.strerror}", file=sys.stderr)
-        os._exit(NOT_EXECUTABLE)
+        number = error.errno if is_found(argv[0], os.environ) else ENOENT
+        _say(ExecFailed(argv[0], number or 0).message)
+        os._exit(NOT_FOUND if number == ENOENT else NOT_EXECUTABLE)
 
 
 def _keep(kind: str, folder: Path, writer: int) -> NoReturn:
     """Be the keeper; everything that it and its children say goes to a file."""
-    log = os.open(folder / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    stderr = os.dup(2)
+    log = os.open(log_path(kind, folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    keeper = Keeper(kind, folder, log, writer, stderr)
     try:
-        asyncio.run(_tend(folder, writer, log))
+        asyncio.run(keeper.tend())
     except BamDmuxError as error:
-        with suppress(BrokenPipeError):
-            os.write(writer, json.dumps({"error": str(error)}).encode() + b"\n")
+        keeper.refuse(str(error))
+    except Exception as error:
+        traceback.print_exc()
+        keeper.refuse(f"the keeper of {kind} has failed: {error!r}")
     finally:
         os._exit(1)
 
 
-async def _tend(folder: Path, writer: int, log: int) -> None:
-    from dbus_fast.aio import MessageBus
+class Keeper:
+    """What a manager's module has to work with.
 
-    from bamdmux.live.clients import modem_manager
-    from bamdmux.live.clients.authority import serve_authority
-    from bamdmux.live.clients.bus import Bus
+    Attributes:
+        folder: this run's own; its control socket is in there.
+        log: a descriptor for all that programs say.
+        bus: the D-Bus, with us as the authority on it.
+        environment: what a program needs to find that bus.
+    """
 
-    began = time.monotonic()
-    daemon = Bus(folder, log)
-    bus = await MessageBus(bus_address=daemon.address).connect()
-    await serve_authority(bus)
-    devices = _devices()
-    manager = modem_manager.start(folder, devices, daemon.environment(), log)
-    modem_went = await modem_manager.watch_for_removals(bus)
-    while not await modem_manager.find_modems(bus):
-        if manager.poll() is not None:
-            raise MachineError(
-                f"ModemManager ended (exit code {manager.returncode}); see {folder}/modem-manager.log"
-            )
-        if time.monotonic() - began > FIND_TIMEOUT_SECONDS:
-            raise MachineError(f"ModemManager found no modem; see {folder}/modem-manager.log")
-        await asyncio.sleep(POLL_SECONDS)
-    ready = f"ModemManager found the modem after {time.monotonic() - began:.1f} s"
-    os.write(writer, json.dumps({"ready": ready, "environment": daemon.environment()}).encode() + b"\n")
-    os.close(writer)
-    while True:
-        await modem_went.wait()
-        modem_went.clear()
-        for device in devices:
-            await modem_manager.report_event(bus, "remove", *device)
-        devices = await _wait_for_devices()
-        for device in devices:
-            await modem_manager.report_event(bus, "add", *device)
+    bus: "MessageBus"
+    environment: Mapping[str, str]
 
+    def __init__(self, kind: str, folder: Path, log: int, writer: int, stderr: int) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.log = log
+        self._writer = writer  # to the waiting process; -1 once it has had its word
+        self._stderr = stderr
 
-async def _wait_for_devices() -> list[tuple[str, str]]:
-    """What there is once the modem has its control ports again."""
-    while True:
-        devices = _devices()
-        names = [name for subsystem, name in devices if subsystem == "wwan"]
+    async def tend(self) -> None:
+        """Start everything, and let the manager's module go on from there."""
+        from dbus_fast.aio import MessageBus
+
+        from bamdmux.live.clients.authority import serve_authority
+        from bamdmux.live.clients.bus import Bus
+
+        daemon = Bus(self.folder, self.log)
+        self.environment = daemon.environment()
+        self.bus = await MessageBus(bus_address=daemon.address).connect()
+        await serve_authority(self.bus)
+        module, _, _ = MANAGERS[self.kind]
+        await importlib.import_module(module).tend(self)
+        await asyncio.Event().wait()  # the bus and its authority stay
+
+    def start(self, line: Sequence[str], prepare: Callable[[], None] | None = None) -> "asyncio.Task[int]":
+        """Start a program on the bus; a task that ends when it does, with its exit code.
+
+        Whoever cancels the task kills the program.
+
+        Args:
+            prepare: called in the new process, just before it becomes the program.
+        """
+        process = subprocess.Popen(
+            list(line),
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            preexec_fn=prepare,
+        )
+        return asyncio.create_task(_wait_for_end(process))
+
+    def ready(self, text: str) -> None:
+        """Let the command start."""
+        self._answer({"ready": text, "environment": dict(self.environment)})
+
+    def refuse(self, text: str) -> None:
+        """There is no manager: let the run end, and say why; a command that runs already goes on."""
+        if self._writer < 0:
+            self.say(f"{text}; the command goes on")
+        else:
+            self._answer({"error": text})
+
+    def _answer(self, answer: Mapping[str, object]) -> None:
+        with suppress(BrokenPipeError):  # it was killed while it waited
+            os.write(self._writer, json.dumps(answer).encode() + b"\n")
+        os.close(self._writer)
+        self._writer = -1
+
+    def say(self, text: str) -> None:
+        """Tell whoever reads the command's stderr."""
         with suppress(OSError):
-            if names and all((DEVICE_FOLDER / name).is_char_device() for name in names):
-                return devices
-        await asyncio.sleep(POLL_SECONDS)
+            os.write(self._stderr, f"bamdmux: {text}\n".encode())
+
+    def last_words(self) -> str:
+        """The end of the log, which is gone with the run."""
+        lines = log_path(self.kind, self.folder).read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+
+    def explain_end(self, name: str, code: int) -> MachineError:
+        """A program has ended although nobody asked it to."""
+        how = f"exit code {code}" if code >= 0 else f"signal {-code}, {signal.Signals(-code).name}"
+        return MachineError(f"{name} has ended ({how}); its last words: {self.last_words()}")
 
 
-def _devices() -> list[tuple[str, str]]:
-    """What sysfs shows of the modem: each a subsystem and a name."""
-    interfaces = [("net", name) for name in _names("net") if name.startswith("wwan")]
-    # The class has the modem itself, too, which has no node: wwan0.
-    return interfaces + [("wwan", name) for name in _names("wwan") if _PORT_NAME.fullmatch(name)]
-
-
-def _names(subsystem: str) -> list[str]:
-    return sorted(entry.name for entry in Path("/sys/class", subsystem).iterdir())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])
+async def _wait_for_end(process: "subprocess.Popen[bytes]") -> int:
+    descriptor = os.pidfd_open(process.pid)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    except asyncio.CancelledError:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from bamdmux.actions import PortKind
-from bamdmux.live.loop import Loop
+from bamdmux.live.loop import Loop, read_clock
 from bamdmux.live.ports.port import NodePort, Port
-from bamdmux.timing import Instant
+from bamdmux.timing import MILLISECOND, Duration, Instant
 
 LOG: Final = logging.getLogger("bamdmux.ports")
 
@@ -53,12 +53,19 @@ class PortBoard:
     Attributes:
         user: set by who joins the halves of a link; there are no ports without.
         is_up: whether there is a modem that has booted.
+        nodes: what they are called, where that is not what a phone calls them.
+        answer_count, answering_ns: how often a port had something to answer, and how long that took, from the
+            moment when its bytes were there until an answer was written.
     """
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.user: PortUser | None = None
         self.is_up = False
+        self.nodes = NODES
+        self.answer_count = 0
+        self.answering_ns: Duration = 0
+        self._asked: dict[int, Instant] = {}  # ports that have no answer yet, and since when
         self._maker: NodeMaker | None = None
         self._is_making = False  # nodes are under way
         self._ports: dict[int, Port] = {}
@@ -97,7 +104,7 @@ class PortBoard:
             if self._maker is not None:
                 self._maker.remove_ports()
             return
-        for number, ((name, kind), master) in enumerate(zip(NODES, masters, strict=True)):
+        for number, ((name, kind), master) in enumerate(zip(self.nodes, masters, strict=True)):
             os.set_blocking(master, False)
             self.opened(NodePort(number, kind, name, master, self), now)
 
@@ -119,6 +126,7 @@ class PortBoard:
 
     def hang_up(self, number: int) -> None:
         """End a port, as the modem wants it."""
+        self._asked.pop(number, None)
         port = self._ports.pop(number, None)
         if port is None:
             return
@@ -140,15 +148,18 @@ class PortBoard:
 
     def received(self, port: Port, data: bytes, now: Instant) -> None:
         if self.user is not None:
+            self._asked.setdefault(port.number, now)
             self.user.received(port.number, data, now)
 
     def users_left(self, port: Port, now: Instant) -> None:
         LOG.debug("= nobody has %s open any more", port.name)
+        self._asked.pop(port.number, None)
         if self.user is not None:
             self.user.port_closed(port.number, now)
             self.user.port_opened(port.number, port.kind, now)
 
     def ended(self, port: Port, now: Instant) -> None:
+        self._asked.pop(port.number, None)
         if self._ports.pop(port.number, None) is not None and self.user is not None:
             self.user.port_closed(port.number, now)
         port.close()
@@ -156,8 +167,12 @@ class PortBoard:
     def send(self, number: int, data: bytes, *, is_indication: bool = False) -> None:
         """Let whoever has the port open read this; if the port has ended meanwhile, nobody does."""
         port = self._ports.get(number)
-        if port is not None:
-            port.send(data, is_indication=is_indication)
+        if port is None:
+            return
+        port.send(data, is_indication=is_indication)
+        if not is_indication and (asked := self._asked.pop(number, None)) is not None:
+            self.answer_count += 1
+            self.answering_ns += read_clock() - asked
 
     def resume(self) -> None:
         """The modem takes bytes again."""
@@ -167,6 +182,10 @@ class PortBoard:
     def status(self) -> list[object]:
         """For JSON."""
         return [port.status() for port in self._ports.values()]
+
+    def answers(self) -> dict[str, object]:
+        """For JSON: how long who asked has waited, in all."""
+        return {"count": self.answer_count, "ms": self.answering_ns / MILLISECOND}
 
     def close(self) -> None:
         """Let go of everything."""

@@ -1,7 +1,7 @@
 """The command's own /dev and /sys: those of the machine, with our ports and interfaces in them. Runs in init.
 
     /dev   tmpfs; every node of the machine's /dev by a bind mount, and each port: a PTY's end under its name
-    /sys   tmpfs; of the machine what `sysfs.KEPT` names, and the devices that `sysfs` describes
+    /sys   tmpfs; of the machine what `sysfs.KEPT` names, and the devices that a layout describes
 
 Only in the mount namespace of the command, so that nothing of it outlives it or is seen outside.
 
@@ -13,14 +13,11 @@ one is the kernel's own folder, bind-mounted where the driver's would be, with t
 """
 
 import os
-import re
 import socket
 import stat
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from bamdmux.actions import PortKind
 from bamdmux.live.namespaces import (
     MS_BIND,
     MS_MOVE,
@@ -38,7 +35,6 @@ RTMGRP_LINK: Final = 1
 
 _TMPFS: Final = MS_NOSUID | MS_NOEXEC
 _PTMX_NUMBER: Final = os.makedev(5, 2)  # Documentation/admin-guide/devices.txt
-_OURS: Final = re.compile(r"wwan([0-9]+)")  # the driver's names for its interfaces; the number is the channel
 _STAGE: Final = ".dev"  # in /sys, while the new /dev is made
 _MACHINES_DEV: Final = ".host"  # in /dev, where its ptmx has to stay beside its pts
 
@@ -47,15 +43,16 @@ class PrivateDevices:
     """/dev and /sys of this mount namespace; made by the constructor.
 
     Args:
-        ports: name and kind of each port, in the order of their numbers.
+        layout: as what the modem shows itself.
 
     Raises:
         OSError: this machine does not let us mount; all is as it was.
     """
 
-    def __init__(self, ports: Sequence[tuple[str, PortKind]]) -> None:
-        self._ports = ports
+    def __init__(self, layout: sysfs.Layout) -> None:
+        self._layout = layout
         self._numbers: dict[str, tuple[int, int]] = {}  # of the nodes that are there
+        self._described: sysfs.Tree = {}  # what /sys says of them
         self._interfaces: dict[str, int] = {}  # those that /sys shows, with their indexes
         self._machines_sys = os.open("/sys", os.O_PATH | os.O_CLOEXEC)
         self._link_news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
@@ -93,9 +90,9 @@ class PrivateDevices:
             if os.path.isdir(path):
                 os.makedirs(f"/sys/{name}")
                 mount(path, f"/sys/{name}", "none", MS_BIND | MS_REC)
-        for folder in ("class/net", "class/wwan", "dev/block", "dev/char", sysfs.INTERFACES):
+        for folder in ("dev/block", "dev/char", *self._layout.folders):
             os.makedirs(f"/sys/{folder}")
-        _write_tree(sysfs.describe_modem())
+        _write_tree(self._layout.describe_modem())
 
     def look_at_interfaces(self) -> None:
         """Show the interfaces that this network namespace has now."""
@@ -116,26 +113,23 @@ class PrivateDevices:
 
     def _show_interface(self, name: str, index: int) -> None:
         self._interfaces[name] = index
-        ours = _OURS.fullmatch(name)
-        path = f"{sysfs.INTERFACES if ours else sysfs.VIRTUAL_INTERFACES}/{name}"
+        path = f"{self._layout.folder_of(name)}/{name}"
         os.makedirs(f"/sys/{path}", exist_ok=True)
         machines = f"/proc/self/fd/{self._machines_sys}/{sysfs.VIRTUAL_INTERFACES}/{name}"
         is_shown = _read_index(machines) == index  # or else /sys is of another network namespace
         if is_shown:
             mount(machines, f"/sys/{path}", "none", MS_BIND)
-        if ours:
-            tree = sysfs.describe_interface(name, index, int(ours[1]))
-            for file, text in tree.items():
-                assert isinstance(text, str)
-                if is_shown:
-                    _cover_file(f"/sys/{file}", text)
-                else:
-                    _write_file(f"/sys/{file}", text)
+        for file, text in self._layout.describe_interface(name, index).items():
+            assert isinstance(text, str)
+            if is_shown:
+                _cover_file(f"/sys/{file}", text)
+            else:
+                _write_file(f"/sys/{file}", text)
         _write_tree({f"class/net/{name}": sysfs.Link(path)})
 
     def _hide_interface(self, name: str) -> None:
         del self._interfaces[name]
-        path = f"{sysfs.INTERFACES if _OURS.fullmatch(name) else sysfs.VIRTUAL_INTERFACES}/{name}"
+        path = f"{self._layout.folder_of(name)}/{name}"
         with suppress(OSError):
             os.unlink(f"/sys/class/net/{name}")
         with suppress(OSError):
@@ -150,7 +144,8 @@ class PrivateDevices:
         os.mkdir(stage)
         mount("tmpfs", stage, "tmpfs", _TMPFS, "mode=755,size=4m")
         for entry in os.scandir("/dev"):
-            if not entry.name.startswith("wwan"):  # the machine's own modem, or that of a run around this one
+            # The machine's own modem, or that of a run around this one.
+            if not entry.name.startswith(("wwan", "cdc-wdm")):
                 with suppress(OSError):  # gone again
                     _take_over(entry, f"{stage}/{entry.name}")
         _make_ptmx(stage)
@@ -171,12 +166,11 @@ class PrivateDevices:
         masters: list[int] = []
         try:
             mount("devpts", folder, "devpts", _TMPFS, "newinstance,mode=600,ptmxmode=600")
-            for name, _ in self._ports:
+            for name, _ in self._layout.nodes:
                 masters.append(os.open(f"{folder}/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
                 self._show_node(name, _prepare_pty(folder, masters[-1]))
-            _write_tree(sysfs.describe_wwan())
-            for name, kind in self._ports:
-                _write_tree(sysfs.describe_port(name, kind, self._numbers[name]))
+            self._described = self._layout.describe_ports(self._numbers)
+            _write_tree(self._described)
         except OSError:
             for master in masters:
                 os.close(master)
@@ -199,15 +193,14 @@ class PrivateDevices:
 
     def remove_nodes(self) -> None:
         """Take the nodes away, and what sysfs says of them."""
-        for name, kind in self._ports:
-            number = self._numbers.pop(name, None)
-            if number is not None:
-                with suppress(OSError):
-                    unmount(f"/dev/{name}")
-                with suppress(OSError):
-                    os.unlink(f"/dev/{name}")
-                _remove_tree(sysfs.describe_port(name, kind, number))
-        _remove_tree(sysfs.describe_wwan())
+        for name in self._numbers:
+            with suppress(OSError):
+                unmount(f"/dev/{name}")
+            with suppress(OSError):
+                os.unlink(f"/dev/{name}")
+        self._numbers.clear()
+        _remove_tree(self._described)
+        self._described = {}
 
 
 def _read_index(folder: str) -> int | None:

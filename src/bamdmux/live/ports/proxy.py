@@ -24,7 +24,6 @@ from bamdmux.live.sockets import BACKLOG, Doorkeeper
 from bamdmux.timing import Instant
 
 ADDRESS: Final = "\0qmi-proxy"
-DEVICE: Final = f"/dev/{QMI_NODE}"
 
 # One more, and who has been silent for longest has to go; if all have named their device, it is turned away.
 MAX_CONNECTIONS: Final = 64
@@ -65,7 +64,7 @@ class ProxyConnection(Port):
 
     def _open(self, frame: bytes, now: Instant) -> bool:
         answer, self.is_opened = _answer_open(
-            frame, is_up=self._switchboard.is_up and self._switchboard.takes_bytes
+            frame, self._proxy.device, is_up=self._switchboard.is_up and self._switchboard.takes_bytes
         )
         if self.is_opened:
             self._switchboard.opened(self, now)
@@ -89,9 +88,13 @@ class QmiProxy:
     Args:
         namespace: where abstract sockets of the command are.
         address: the name of the socket; libqmi knows one.
+        node: the name of our device in /dev.
     """
 
-    def __init__(self, namespace: NetworkNamespace, board: PortBoard, address: str = ADDRESS) -> None:
+    def __init__(
+        self, namespace: NetworkNamespace, board: PortBoard, address: str = ADDRESS, node: str = QMI_NODE
+    ) -> None:
+        self.device = f"/dev/{node}"
         self._board = board
         self._connections: list[ProxyConnection] = []
         self._doorkeeper = Doorkeeper(namespace.run(lambda: _listen(address)))
@@ -122,7 +125,7 @@ class QmiProxy:
         self._doorkeeper.close()
 
 
-def _answer_open(frame: bytes, *, is_up: bool) -> tuple[bytes, bool]:
+def _answer_open(frame: bytes, device: str, *, is_up: bool) -> tuple[bytes, bool]:
     """What to answer to the first message of a connection, if anything; and whether it is let in."""
     # These take longer to import than all the rest of this package, and most commands never connect.
     from bamdmux.wire.qmi.messages import encode_error, find_request
@@ -139,7 +142,7 @@ def _answer_open(frame: bytes, *, is_up: bool) -> tuple[bytes, bool]:
     error = QmiError.NONE if is_up else QmiError.INTERNAL
     try:
         path = known.decode_request(request.tlvs)["device_path"]
-        if posixpath.normpath(path) != DEVICE:
+        if posixpath.normpath(path) != device:
             error = QmiError.INVALID_ARGUMENT
     except InvalidTlv as refusal:
         error = QmiError(refusal.reason)

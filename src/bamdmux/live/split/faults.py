@@ -11,7 +11,8 @@ from bamdmux.errors import BamDmuxError, UsageError
 from bamdmux.live.control import request as ask
 from bamdmux.live.faults import Faults, read_request, why_not_here
 from bamdmux.live.split.modem_process import STATUS_TIMEOUT_SECONDS, ModemProcess
-from bamdmux.middleware.faults import Fault, Half
+from bamdmux.middleware.control_faults import AnyFault
+from bamdmux.middleware.faults import Half
 from bamdmux.timing import Instant
 
 
@@ -27,7 +28,7 @@ class BothHalves:
         self._ours = ours
         self._modem = modem
 
-    def check(self, fault: Fault) -> None:
+    def check(self, fault: AnyFault) -> None:
         """See whether one of the halves can do it.
 
         Raises:
@@ -36,7 +37,7 @@ class BothHalves:
         if not fault.halves:
             raise UsageError(why_not_here(fault))
 
-    def set(self, fault: Fault, rate: float) -> None:
+    def set(self, fault: AnyFault, rate: float) -> None:
         """See `Faults.set`. The modem hears of it when it next starts, unless `answer` has told it."""
         self.check(fault)
         if Half.HOST in fault.halves:

@@ -110,6 +110,7 @@ class SplitLink:
             "network": None,
             "control": None,
             "ports": self.ports.status(),
+            "answers": self.ports.answers(),
             **(self._modem.ask_status() if self._modem is not None else {}),
             "connection": {
                 "socket": str(self._finder.path),

@@ -93,6 +93,10 @@ class AtEndpoint:
         """Forget its settings and half a line; what was begun by it goes on."""
         self._ports.pop(port, None)
 
+    def has_unfinished(self, number: int) -> bool:
+        """Whether a line is being typed."""
+        return bool(self._ports[number].line)
+
     def reset(self) -> None:
         self._ports.clear()
 

@@ -80,6 +80,10 @@ class ControlPlane:
             self._endpoints[self._ports[port]].received(port, data, now)
             self.settle(now)
 
+    def has_unfinished(self, port: int) -> bool:
+        """Whether the last bytes of an open port were the beginning of something."""
+        return self._endpoints[self._ports[port]].has_unfinished(port)
+
     def port_closed(self, port: int, now: Instant) -> None:
         """Nobody is there any more; to one that was never open, or hung up, it is no news."""
         if port in self._ports:

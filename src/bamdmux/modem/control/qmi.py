@@ -84,6 +84,10 @@ class QmiEndpoint:
         """Forget half a frame; what its clients have set and started stays theirs."""
         self._reframers.pop(port, None)
 
+    def has_unfinished(self, port: int) -> bool:
+        """Whether a frame has begun to come, and is not complete."""
+        return self._reframers[port].unfinished_byte_count > 0
+
     def reset(self) -> None:
         """Everything that a start of the modem begins with: no ports, no clients."""
         self._reframers.clear()
