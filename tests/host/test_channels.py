@@ -212,7 +212,7 @@ def test_an_open_in_a_later_power_up_is_a_restart_and_is_answered_with_our_open(
     assert rig.remote_opened(0, power_up=2) is Answer.OPEN
     assert rig.taken() == [
         Log(Severity.DEBUG, LogEvent.CHANNEL_OPENED, 0),
-        Log(Severity.DEBUG, LogEvent.REOPENED, 0),
+        Log(Severity.WARNING, LogEvent.REOPENED, 0),
         StopQueue(0),
     ]
     assert not rig.channels[0].may_transmit

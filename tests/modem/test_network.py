@@ -75,9 +75,11 @@ def test_a_bearer_is_found_by_the_first_half_of_an_ipv6_address() -> None:
 # -- up and down
 
 
-def test_a_bearer_is_up_for_both_versions_of_ip_or_down_from_the_start() -> None:
-    assert Bearer(0).versions == (4, 6)
-    assert Bearer(0, is_up_at_start=False).versions == ()
+def test_a_bearer_is_up_for_both_versions_of_ip_or_down() -> None:
+    bearer = Bearer(0)
+    assert bearer.versions == (4, 6)
+    bearer.deactivate(4, 6)
+    assert bearer.versions == ()
 
 
 @pytest.mark.parametrize(("version", "other"), [(4, 6), (6, 4)])

@@ -150,7 +150,7 @@ class Channels:
             return Answer.NOTHING
         # Differs: firmware announces its channels when it starts. One that was announced before an earlier
         # power-down belonged to a modem that is gone, and our OPEN with it; the kernel sends no other.
-        self._log(Severity.DEBUG, LogEvent.REOPENED, channel)
+        self._log(Severity.WARNING, LogEvent.REOPENED, channel)
         if not channel.is_up or not channel.is_open:
             return Answer.NOTHING
         channel.is_open = False

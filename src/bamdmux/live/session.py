@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 from bamdmux.errors import MachineError
 from bamdmux.live import addresses
 from bamdmux.live.caretaker import Caretaker
-from bamdmux.live.clients.keeper import OFONO, check_manager, keeper_argv, log_path
+from bamdmux.live.clients.managers import OFONO, check_manager, keeper_argv, log_path
 from bamdmux.live.command import Command, ExecFailed, Exited, PortsMade, PortsRefused, Started, Stopped
 from bamdmux.live.control import ControlServer, Handler
 from bamdmux.live.faults import BOTH, Faults, RatedFaults, check_halves
@@ -82,7 +82,7 @@ class RunOptions:
     network: str = "internal"  # one of live.networks.KINDS
     split: bool = False
     is_always_on: bool = True  # the bearers are up from the start, and the interfaces configured
-    manager: str | None = None  # one of live.clients.keeper.MANAGERS, beside the command
+    manager: str | None = None  # one of live.clients.managers.MANAGERS, beside the command
     faults: RatedFaults = ()
     seed: int | None = None  # of the faults
     argv: Sequence[str]

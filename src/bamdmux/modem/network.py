@@ -17,7 +17,7 @@ Sources: RFC 4861 sections 4.1, 4.2, 6.1.1 (router discovery), RFC 4862 (SLAAC),
 
 import struct
 from collections.abc import Iterable
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
@@ -64,12 +64,10 @@ class Bearer:
 
     Args:
         mtu: the longest packet that it takes, in either direction, in bytes.
-        is_up_at_start: whether it is there from the start, for both versions of IP.
     """
 
     channel: int
     mtu: int = DEFAULT_MTU
-    is_up_at_start: InitVar[bool] = True
     uplink: Counters = field(default_factory=Counters)
     downlink: Counters = field(default_factory=Counters)
     address4: IPv4Address = field(init=False)  # the host's
@@ -85,9 +83,8 @@ class Bearer:
     name_servers4: tuple[IPv4Address, ...] = field(init=False, default=())
     name_servers6: tuple[IPv6Address, ...] = field(init=False, default=())
 
-    def __post_init__(self, is_up_at_start: bool) -> None:
-        if is_up_at_start:
-            self.activate(4, 6)
+    def __post_init__(self) -> None:
+        self.activate(4, 6)
         assert 0 <= self.channel < CHANNEL_COUNT
         self.gateway4 = IPv4Address(f"10.64.{self.channel}.1")
         self.address4 = self.gateway4 + 1
@@ -129,10 +126,10 @@ class Bearer:
 class PacketDataNetwork:
     """The bearers of a modem, by channel and by address."""
 
-    def __init__(self, channels: Iterable[int], *, mtu: int = DEFAULT_MTU, is_up: bool = True) -> None:
+    def __init__(self, channels: Iterable[int], *, mtu: int = DEFAULT_MTU) -> None:
         self.bearers: list[Bearer | None] = [None] * CHANNEL_COUNT
         for channel in channels:
-            self.bearers[channel] = Bearer(channel, mtu, is_up)
+            self.bearers[channel] = Bearer(channel, mtu)
         present = [bearer for bearer in self.bearers if bearer is not None]
         self.bearer_by_address4 = {bearer.address4_key: bearer for bearer in present}
         self.bearer_by_prefix6 = {bearer.prefix6_key: bearer for bearer in present}

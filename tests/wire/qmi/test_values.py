@@ -52,7 +52,6 @@ LIBRARY_NAMES = {
     values.VoiceDomainPreference: "qmi_nas_voice_domain_preference",
     values.AcquisitionOrder: "qmi_nas_gsm_wcdma_acquisition_order_preference",
     values.NameEncoding: "qmi_nas_network_description_encoding",
-    values.PlmnNameEncoding: "qmi_nas_plmn_encoding_scheme",
     values.RejectCause: "qmi_nas_reject_cause",
     values.SignalStrengthRequest: "qmi_nas_signal_strength_request",
     values.ConnectionStatus: "qmi_wds_connection_status",

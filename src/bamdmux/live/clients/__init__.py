@@ -1,5 +1,6 @@
 """Programs that manage modems, run beside the command of `bamdmux run`: a private D-Bus and what lives on it.
 
+    managers.py        which there are, and what to run so that one is there
     keeper.py          the process that starts all of this inside the command's namespaces, and tends it
     bus.py             the D-Bus daemon
     authority.py       the object that says yes where polkit would ask

@@ -17,62 +17,18 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import ENOENT
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import bamdmux.errors
 from bamdmux.errors import BamDmuxError, MachineError
-from bamdmux.live.clients.programs import DBUS_DAEMON, check_dbus_package, find_program
+from bamdmux.live.clients.managers import MANAGERS, log_path
 
 if TYPE_CHECKING:
     from dbus_fast.aio import MessageBus
-
-# The kinds of keeper.
-MODEM_MANAGER: Final = "modem-manager"
-OFONO: Final = "ofono"
-
-# Of each, the module that tends it, its program, and Debian's package.
-MANAGERS: Final = {
-    MODEM_MANAGER: ("bamdmux.live.clients.modem_manager", "ModemManager", "modemmanager"),
-    OFONO: ("bamdmux.live.clients.ofono", "ofonod", "ofono"),
-}
-
-# What `-c` runs. Nothing is looked for in the working directory, and Ctrl-C ends it without a word.
-_PROGRAM: Final = """\
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-sys.path.insert(0, sys.argv[1])
-from bamdmux.live.clients.keeper import main
-main(sys.argv[2], sys.argv[3], sys.argv[4:])
-"""
-
-
-def check_manager(kind: str) -> None:
-    """See whether what a manager needs is installed, before there is a link.
-
-    Raises:
-        MachineError: something is not; the message says how to get it.
-    """
-    _, program, package = MANAGERS[kind]
-    find_program(program, package)
-    find_program(*DBUS_DAEMON)
-    check_dbus_package()
-
-
-def log_path(kind: str, folder: Path) -> Path:
-    """Where everything goes that a manager and its keeper say."""
-    return folder / f"{kind}.log"
-
-
-def keeper_argv(kind: str, folder: Path, argv: Sequence[str]) -> list[str]:
-    """What to run instead of a command, so that it finds a keeper's programs beside it."""
-    ours = Path(bamdmux.errors.__file__).parents[1]
-    return [sys.executable, "-P", "-c", _PROGRAM, str(ours), kind, str(folder), *argv]
 
 
 def main(kind: str, folder: str, argv: Sequence[str]) -> NoReturn:

@@ -17,7 +17,8 @@ from dbus_fast.aio import MessageBus
 
 from bamdmux.errors import BamDmuxError
 from bamdmux.live.clients.devices import Device, DeviceWatch, list_devices
-from bamdmux.live.clients.keeper import MANAGERS, MODEM_MANAGER, Keeper, log_path
+from bamdmux.live.clients.keeper import Keeper
+from bamdmux.live.clients.managers import MANAGERS, MODEM_MANAGER, log_path
 from bamdmux.live.clients.programs import find_program
 from bamdmux.live.control import request
 

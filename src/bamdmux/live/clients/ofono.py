@@ -22,7 +22,8 @@ from dbus_fast.aio import MessageBus
 
 from bamdmux.errors import MachineError
 from bamdmux.live.clients.devices import DeviceWatch
-from bamdmux.live.clients.keeper import MANAGERS, OFONO, Keeper, log_path
+from bamdmux.live.clients.keeper import Keeper
+from bamdmux.live.clients.managers import MANAGERS, OFONO, log_path
 from bamdmux.live.clients.programs import find_program
 from bamdmux.live.namespaces import (
     CLONE_NEWNS,

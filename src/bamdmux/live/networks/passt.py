@@ -182,7 +182,7 @@ class Plan:
             ),
             *("--address", str(bearer.address4), "--netmask", str(bearer.prefix4_length)),
             *("--gateway", str(bearer.gateway4)),
-            *("--address", str(bearer.prefix6[2]), "--gateway", str(bearer.gateway6)),
+            *("--address", str(bearer.address6), "--gateway", str(bearer.gateway6)),
             *("--dns-forward", str(NAME_SERVER)),
             *("--no-ra", "--no-dhcpv6"),  # the modem's own affair
         ]

@@ -73,6 +73,7 @@ class QmiEndpoint:
         self._outbox = outbox
         self._reframers: dict[int, Reframer] = {}
         self.clients = ClientTable()
+        self.deadline: Instant | None = None  # when the next report is due that comes by the clock
         self.request_count = 0
         self.failure_count = 0  # requests that were answered with an error
         self.stray_count = 0  # frames that are no request
@@ -92,11 +93,13 @@ class QmiEndpoint:
         """Everything that a start of the modem begins with: no ports, no clients."""
         self._reframers.clear()
         self.clients.clear()
+        self._set_deadline()
 
     def received(self, port: int, data: bytes, now: Instant) -> None:
         """Bytes of a port, cut or joined anyhow."""
         for frame in self._reframers[port].feed(data):
             self._take(port, frame, now)
+        self._set_deadline()
 
     def _take(self, port: int, frame: bytes, now: Instant) -> None:
         try:
@@ -161,10 +164,9 @@ class QmiEndpoint:
         """Those whose port is open; the others are told nothing, and know that of nothing."""
         return (client for client in self.clients if client.port in self._reframers)
 
-    @property
-    def deadline(self) -> Instant | None:
-        """When the next report is due that comes by the clock."""
-        return earliest(*(client.next_report_at for client in self.clients))
+    def _set_deadline(self) -> None:
+        """Clients may have asked for reports, or have gone. Kept, for the loop asks with every packet."""
+        self.deadline = earliest(*(client.next_report_at for client in self.clients))
 
     def handle_timeout(self, now: Instant) -> None:
         for client in self.clients:
@@ -172,6 +174,7 @@ class QmiEndpoint:
                 report = wds.report_traffic(client, self._equipment, now)
                 if report is not None and client.port in self._reframers:
                     self._indicate(client, *report)
+        self._set_deadline()
 
     def _indicate(self, client: Client, name: str, values: Mapping[str, object]) -> None:
         message = definition(client.service, name)

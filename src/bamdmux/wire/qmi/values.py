@@ -422,13 +422,6 @@ class NameEncoding(IntEnum):
     GSM = 9
 
 
-class PlmnNameEncoding(IntEnum):
-    """The same, in NAS Get PLMN Name."""
-
-    GSM = 0
-    UCS2LE = 1
-
-
 class RejectCause(IntEnum):
     """Why a network refused a registration: the causes of 3GPP TS 24.008 and 24.301."""
 

@@ -52,7 +52,6 @@ from bamdmux.wire.qmi.values import (
 
 GLOBAL_HANDLE: Final = 0xFFFF_FFFF  # whatever is up, whoever started it
 ALL_SETTINGS: Final = 0xFFFF_FFFF  # what a request without a mask asks for
-_ADDRESS6_INDEX: Final = 2  # which address of the prefix the network suggests; the gateway has 1
 
 _PDP_TYPES: Final[dict[tuple[int, ...], PdpType]] = {(4,): PdpType.IPV4, (6,): PdpType.IPV6}
 _IP_SUPPORT: Final[dict[tuple[int, ...], IpSupport]] = {(4,): IpSupport.IPV4, (6,): IpSupport.IPV6}
@@ -230,9 +229,7 @@ def _settings6(bearer: Bearer) -> dict[RequestedSettings, dict[str, Any]]:
     length = bearer.prefix6.prefixlen
     names = ("ipv6_primary_dns_address", "ipv6_secondary_dns_address")
     return {
-        RequestedSettings.IP_ADDRESS: {
-            "ipv6_address": {"address": bearer.prefix6[_ADDRESS6_INDEX], "prefix_length": length}
-        },
+        RequestedSettings.IP_ADDRESS: {"ipv6_address": {"address": bearer.address6, "prefix_length": length}},
         RequestedSettings.GATEWAY_INFO: {
             "ipv6_gateway_address": {"address": bearer.gateway6, "prefix_length": length}
         },
