@@ -60,6 +60,13 @@ def by_flow(packets: list[bytes]) -> dict[bytes, list[bytes]]:
     return flows
 
 
+def test_the_numbers_are_those_of_the_kernel() -> None:
+    """include/uapi/linux/virtio_net.h; a header is little-endian, as TUNs of such machines have it."""
+    assert (NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_ECN) == (1, 1, 4, 5, 0x80)
+    assert VNET_HEADER.pack(1, 2, 0x0403, 0x0605, 0x0807, 0x0A09) == bytes(range(1, 11))
+    assert (MAX_FLOWS, MAX_UDP_SEGMENTS) == (8, 64)
+
+
 # -- Segments --
 
 
@@ -121,6 +128,7 @@ def test_a_partial_checksum_of_anything_is_completed() -> None:
     vnet_header = VNET_HEADER.pack(NEEDS_CSUM, 0, 0, 0, 3, 2)
     assert segment(vnet_header, bytes(3) + b"\x12\x34\x00\x01") == [bytes(3) + b"\x12\x34\xed\xca"]
     assert segment(vnet_header, bytes(7)) == [bytes(5) + b"\xff\xff"]
+    assert segment(vnet_header, bytes(3) + b"\xff\xff\x00\x00") == [bytes(3) + b"\xff\xff\xff\xff"]
 
 
 def test_behind_extension_headers_the_partial_checksum_knows_the_destination() -> None:
@@ -182,6 +190,11 @@ LIES = [
     (OVER_TCP4, patched(P4, 32, 0x40), Lie.WRONG_HEADERS),  # a TCP header of 16 bytes
     (OVER_TCP6, patched(P6, 6, 17), Lie.WRONG_HEADERS),
     (OVER_TCP6._replace(csum_start=39), P6, Lie.WRONG_HEADERS),
+    (
+        OVER_TCP6._replace(csum_start=39),
+        patched(P6, 51, 0x50),
+        Lie.WRONG_HEADERS,
+    ),  # what looks like TCP there
     (OVER_TCP6._replace(csum_start=240), tcp_behind(200), Lie.WRONG_HEADERS),  # headers of 260 bytes
     (OVER_TCP6._replace(csum_start=240), LONG6, Lie.WRONG_HEADERS),
     (OVER_TCP6._replace(csum_start=290), LONG6, Lie.WRONG_HEADERS),
@@ -189,6 +202,7 @@ LIES = [
     (OVER_TCP6, P6[:-1], Lie.WRONG_LENGTH),
     (OVER_TCP4, BARE_TCP4, Lie.NO_PAYLOAD),
     (OVER_UDP4, BARE_UDP4, Lie.NO_PAYLOAD),
+    (OVER_UDP4, bytes(IP(proto=17)), Lie.NO_PAYLOAD),  # not even a header
 ]
 
 
@@ -264,8 +278,11 @@ def test_segments_of_a_super_packet_become_it_again(big: tuple[Segment, int], me
     "change",
     [
         {"acknowledgment": 10},
+        {"acknowledgment": 9 + (1 << 24)},
         {"window": 4097},
+        {"window": 4096 + 256},
         {"urgent": 1},
+        {"urgent": 256},
         {"options": "timestamps"},
         {"service": 1},
         {"limit": 63},
@@ -425,6 +442,104 @@ def test_a_fragment_ends_every_flow() -> None:
     assert [packet for _, packet in written] == [
         *(TCP4.packet(), other.packet(), fragment, TCP4.next().packet(), other.next().packet())
     ]
+
+
+@pytest.mark.parametrize("bytes_in_all", [65535, 65536])
+def test_a_super_packet_may_be_just_as_long_as_an_ip_packet(bytes_in_all: int) -> None:
+    count = {65535: 5, 65536: 8}[bytes_in_all]
+    segments = [replace(TCP4, payload=pattern((bytes_in_all - 40) // count))]
+    while len(segments) < count:
+        segments.append(segments[-1].next())
+    assert len(coalesced(*segments)) == (1 if bytes_in_all == 65535 else 2)
+
+
+@pytest.mark.parametrize("flags", ["SA", "RA", "UA", "CA", "S", ""])
+def test_segments_with_flags_that_must_stay_are_not_merged_even_if_all_have_them(flags: str) -> None:
+    packets = [replace(TCP4, flags=flags).packet(), TCP4.next(flags=flags).packet()]
+    assert coalesced(*packets) == [(NO_OFFLOAD, packet) for packet in packets]
+
+
+@pytest.mark.parametrize("whole", [TCP4, TCP6])
+def test_flows_are_told_apart_by_the_whole_address(whole: Segment) -> None:
+    at = 12 if whole.version == 4 else 8
+    packets = [whole.packet(), rechecksummed(patched(whole.next().packet(), at, 0x0B))]
+    assert coalesced(*packets) == [(NO_OFFLOAD, packet) for packet in packets]
+
+
+def test_a_traffic_class_is_no_length_of_a_header() -> None:
+    first = replace(TCP6, service=0x50)  # its first byte is 0x65
+    assert len(coalesced(first, first.next())) == 1
+
+
+def test_what_looks_like_tcp_in_a_datagram_is_payload() -> None:
+    first = replace(UDP4, payload=b"1234\x50678901234567890")
+    assert len(coalesced(first, first.next())) == 1
+
+
+def test_versions_that_nobody_knows_are_not_merged() -> None:
+    packets = [patched(each.packet(), 0, 0x70) for each in (TCP6, TCP6.next())]
+    assert coalesced(*packets) == [(NO_OFFLOAD, packet) for packet in packets]
+
+
+@pytest.mark.parametrize("whole", [TCP4, UDP4])
+def test_a_packet_shorter_than_it_says_is_not_merged_though_its_checksums_are_right(whole: Segment) -> None:
+    wrong = bytearray(whole.next().packet())
+    wrong[2:4], wrong[10:12] = (len(wrong) - 4).to_bytes(2, "big"), b"\0\0"
+    del (header := IP(bytes(wrong[:20]))).chksum
+    wrong[:20] = bytes(header)[:20]
+    assert coalesced(whole, bytes(wrong)) == [(NO_OFFLOAD, whole.packet()), (NO_OFFLOAD, bytes(wrong))]
+
+
+def test_a_datagram_whose_ip_checksum_is_wrong_is_not_merged() -> None:
+    wrong = patched(UDP4.next().packet(), 10, 0)
+    assert coalesced(UDP4, wrong) == [(NO_OFFLOAD, UDP4.packet()), (NO_OFFLOAD, wrong)]
+
+
+# What may belong to any flow ends them all; what belongs to one leaves the others alone.
+
+OTHER = replace(TCP4, port=1)
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        replace(OTHER, ip_options=b"\x01\x01\x01\x00").packet(),
+        # With what looks like TCP where it would be without the options.
+        replace(OTHER, ip_options=b"\x01\x01\x01\x00", acknowledgment=0x5000_0000).packet(),
+        patched(replace(TCP6, port=1).packet(), 0, 0x70),  # of a version that nobody knows
+        patched(OTHER.packet(), 32, 0x10),  # a TCP header of 4 bytes
+        patched(OTHER.packet(), 32, 0xF0)[:70],  # one longer than what is there
+        replace(UDP4, port=1).packet()[:27],
+    ],
+)
+def test_what_is_of_no_flow_that_could_be_told_ends_them_all(stranger: bytes) -> None:
+    written = [packet for _, packet in coalesced(TCP4, stranger, TCP4.next())]
+    assert written == [TCP4.packet(), stranger, TCP4.next().packet()]
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        replace(OTHER, payload=b""),
+        replace(OTHER, payload=b"", options="timestamps"),
+        replace(UDP4, payload=b"", port=1),
+        replace(UDP4, payload=b"", port=TCP4.port),
+        replace(UDP4, port=TCP4.port),
+        replace(OTHER, flags="SA"),
+    ],
+)
+def test_what_is_of_another_flow_leaves_this_one_alone(aside: Segment) -> None:
+    written = [packet for _, packet in coalesced(TCP4, aside, TCP4.next())]
+    assert sorted(map(len, written)) == sorted([len(aside.packet()), len(TCP4.packet()) + len(TCP4.payload)])
+
+
+@pytest.mark.parametrize("flags", ["PA", "FA"])
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_is_pushed_is_written_at_once(flags: str, is_alone: bool) -> None:
+    last = replace(TCP4, flags=flags) if is_alone else TCP4.next(flags=flags)
+    behind = replace(OTHER, flags="SA").packet()
+    written = [packet for _, packet in coalesced(*([] if is_alone else [TCP4]), last, behind)]
+    assert [IP(packet)[TCP].sport for packet in written] == [TCP4.port, OTHER.port]
 
 
 def test_a_type_with_the_flag_for_ecn_is_the_type_without() -> None:

@@ -39,9 +39,7 @@ GSO_UDP_L4: Final = 5
 GSO_ECN: Final = 0x80
 
 MAX_PACKET_BYTES: Final = 0xFFFF
-MAX_HEADER_BYTES: Final = (
-    256  # of IP and TCP or UDP in a super-packet; 120 are enough for all but IPv6 extensions
-)
+MAX_HEADER_BYTES: Final = 256  # of IP and TCP in a super-packet; all but IPv6 extensions need 120 at most
 MAX_FLOWS: Final = 8  # that are merged at a time: one more writes the oldest
 MAX_UDP_SEGMENTS: Final = 64  # UDP_GRO_CNT_MAX; a TUN refuses more (UDP_MAX_SEGMENTS, 64 or 128)
 
