@@ -173,7 +173,7 @@ typedef struct {
     bool merges_udp;
     uint8_t *memory; /* for `given` and all of `flows` */
     struct given given;
-    uint64_t malformed; /* packets of the kernel's whose headers lied */
+    uint64_t malformed; /* packets of the kernel's whose headers lied, that nobody has asked for yet */
     struct flow flows[MAX_FLOWS];
     size_t flow_count;
 } Interface;
@@ -913,7 +913,7 @@ static PyObject *read_into(PyObject *object, PyObject *argument)
         uint8_t *out = buffer.buf, whole[MAX_PACKET];
         size_t bytes = next_bytes(given), room = (size_t)buffer.len - PI_BYTES;
         bool is_cut = bytes > room;
-        memset(out, 0, PI_BYTES);
+        memcpy(out, given->packet - PREFIX_BYTES, PI_BYTES);
         next_packet(given, is_cut ? whole : out + PI_BYTES);
         if (is_cut) {
             out[0] = TRUNCATED_FLAG;
@@ -950,9 +950,11 @@ static PyObject *has_packet(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(((Interface *)object)->given.bytes > 0);
 }
 
-static PyObject *malformed(PyObject *object, void *Py_UNUSED(closure))
+static PyObject *take_malformed(PyObject *object, PyObject *Py_UNUSED(none))
 {
-    return PyLong_FromUnsignedLongLong(((Interface *)object)->malformed);
+    unsigned long long count = ((Interface *)object)->malformed;
+    ((Interface *)object)->malformed = 0;
+    return PyLong_FromUnsignedLongLong(count);
 }
 
 static PyObject *fill_slots(PyObject *object, PyObject *arguments)
@@ -1094,6 +1096,8 @@ static PyObject *fill_buffers(PyObject *object, PyObject *arguments)
 
 static PyMethodDef interface_methods[] = {
     {"read_into", read_into, METH_O, "Take one packet, or one segment: NetDevice.read_into."},
+    {"take_malformed", take_malformed, METH_NOARGS,
+     "How many packets had headers that could not be true, since it was last asked."},
     {"write", write_one, METH_O, "Hand packet information and packet to the kernel: NetDevice.write."},
     {"fill_slots", fill_slots, METH_VARARGS,
      "fill_slots(memory, pipe, first, limit, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
@@ -1111,7 +1115,6 @@ static PyMethodDef interface_methods[] = {
 
 static PyGetSetDef interface_attributes[] = {
     {"has_packet", has_packet, NULL, "Whether segments wait here that no descriptor tells of.", NULL},
-    {"malformed", malformed, NULL, "How many packets had headers that could not be true.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

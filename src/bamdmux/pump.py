@@ -1,24 +1,51 @@
-"""The native pump, where it was built: the same two functions as the rings', in C, for many packets at a time.
+"""The native pump, where there is one: what the rings do with plain data, in C, for many packets at a time.
 
-`native` is the extension module, or None. What it may be used for is decided packet path by packet path: on pipe
-ends that nothing is wrapped around, and for devices that have an `Interface`. All else goes Python's way, which does
-the same.
+`native` is the extension module, or None: there was no compiler to build it, or ``BAMDMUX_PUMP=python`` says
+that it is not wanted. Whether it takes part is decided anew for each batch: on pipe ends that nothing is
+wrapped around, and for devices that have an `Interface`. All else goes Python's way, which does the same.
 """
 
+import importlib
+import os
 from array import array
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, Final, Protocol
 
 from bamdmux.counters import Counters, DropReason
+from bamdmux.errors import UsageError
 
-native: ModuleType | None
-try:
-    from bamdmux import _pump
+VARIABLE: Final = "BAMDMUX_PUMP"
 
-    native = _pump
-except ImportError:  # there was no compiler
-    native = None
+
+def _load() -> Any:
+    if os.environ.get(VARIABLE) == "python":
+        return None
+    try:
+        return importlib.import_module("bamdmux._pump")
+    except ImportError:
+        return None
+
+
+native: Any = _load()
+
+
+def check_choice() -> None:
+    """See whether the environment asks for something that there is.
+
+    Raises:
+        UsageError: it does not.
+    """
+    choice = os.environ.get(VARIABLE, "")
+    if choice not in ("", "native", "python"):
+        raise UsageError(f"{VARIABLE}={choice} is neither native nor python")
+    if choice == "native" and native is None:
+        raise UsageError(f"{VARIABLE}=native, but the native pump was not built: install with a compiler")
+
+
+def is_native() -> bool:
+    """Whether there is a native pump, and it is wanted."""
+    return native is not None
+
 
 # FIFO, number of entries, buffers, stride, size and number of slots, tail word: offsets and bytes
 Place = tuple[int, int, int, int, int, int, int]
@@ -34,9 +61,8 @@ class Interface(Protocol):
     def has_packet(self) -> bool:
         """Whether segments of a super-packet wait here: no descriptor tells of them."""
 
-    @property
-    def malformed(self) -> int:
-        """Packets whose headers could not be true."""
+    def take_malformed(self) -> int:
+        """How many packets had headers that could not be true, since it was last asked."""
 
     def read_into(self, buffer: memoryview) -> int: ...
 
@@ -79,6 +105,12 @@ class Interface(Protocol):
     ) -> int: ...
 
 
+def make_interface(descriptor: int, *, merges_udp: bool) -> Interface:
+    """What reads and writes a TUN with offloads; the descriptor stays its owner's."""
+    interface: Interface = native.Interface(descriptor, merges_udp)
+    return interface
+
+
 class Source(Protocol):
     """A device whose packets the native pump may read; it may be made of several interfaces."""
 
@@ -96,8 +128,12 @@ class Tally:
         self.numbers = array("Q", bytes(8 * 3 * _CHANNELS))
         self._nothing = self.numbers[:]
 
-    def settle(self, counters: Sequence[Counters | None]) -> None:
-        """Add it to the counters of the channels, and begin anew."""
+    def settle(self, counters: Sequence[Counters | None], reason: DropReason) -> None:
+        """Add it to the counters of the channels, and begin anew.
+
+        Args:
+            reason: why some did not pass.
+        """
         numbers = self.numbers
         if numbers == self._nothing:
             return
@@ -106,7 +142,7 @@ class Tally:
                 each.packet_count += numbers[channel]
                 each.byte_count += numbers[_CHANNELS + channel]
                 if refused := numbers[_REFUSED + channel]:
-                    each.drop(DropReason.DEVICE_REFUSED, refused)
+                    each.drop(reason, refused)
         numbers[:] = self._nothing
 
 

@@ -48,6 +48,7 @@ class PipeOwner:
         self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
         self._entry_count = layout.entry_count
         self._place = layout.place
+        self.pump = native
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].cast("I")
         self._position_word = (
             memory[layout.position_offset : layout.position_offset + 4].toreadonly().cast("I")
@@ -107,8 +108,7 @@ class PipeOwner:
         Args:
             sizes: for each slot, in bytes.
         """
-        assert native is not None
-        native.submit(
+        self.pump.submit(
             self._memory, self._place, self._tail, first_slot, count, sizes, self._slots_of, self._sizes_of
         )
         self._in_flight += count
@@ -126,8 +126,7 @@ class PipeOwner:
         Returns:
             How many entries that were: up to the first that is no plain data.
         """
-        assert native is not None
-        done: int = native.drain_slots(
+        done: int = self.pump.drain_slots(
             interfaces,
             self._memory,
             self._place,
@@ -229,6 +228,7 @@ class PipePeer:
         self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
         self._entry_count = layout.entry_count
         self._place = layout.place
+        self.pump = native
         self._buffers_offset = layout.buffers_offset
         self._buffers_end = layout.end
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].toreadonly().cast("I")
@@ -347,6 +347,6 @@ def may_pump(end: PipeOwner | PipePeer) -> bool:
     Asked of each batch, for wraps come and go.
     """
     kind = type(end)
-    if kind is PipeOwner:
-        return native is not None and "submit" not in end.__dict__
-    return kind is PipePeer and native is not None and "take" not in end.__dict__
+    return (kind is PipeOwner and "submit" not in end.__dict__ and end.pump is not None) or (
+        kind is PipePeer and "take" not in end.__dict__ and end.pump is not None
+    )

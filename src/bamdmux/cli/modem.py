@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from bamdmux.cli.faults import fault_options
-from bamdmux.cli.pump import pump_is_wanted
 from bamdmux.middleware.control_faults import AnyFault
 from bamdmux.modem.profiles import load_profile, with_channels, with_mtu, with_registration
 
@@ -57,13 +56,4 @@ def command(
     check_kind(network)
     from bamdmux.live.service import run_modem
 
-    return run_modem(
-        path,
-        profile,
-        network,
-        control_path,
-        faults,
-        seed,
-        is_always_on=bearers == "up",
-        pumps=pump_is_wanted(),
-    )
+    return run_modem(path, profile, network, control_path, faults, seed, is_always_on=bearers == "up")

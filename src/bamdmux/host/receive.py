@@ -126,8 +126,7 @@ class ReceiveRing:
         """Deliver with the native pump what it can; how many frames, at most `count`."""
         interfaces = tuple(map(interface_of, devices))
         done = self._pipe.pump_in(interfaces, count, self._tally.numbers)
-        if done:
-            self._tally.settle(counters)
+        self._tally.settle(counters, DropReason.DEVICE_REFUSED)
         return done
 
 

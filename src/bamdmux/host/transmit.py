@@ -167,6 +167,8 @@ class TransmitRing:
         counters.byte_count += byte_count
         if too_long:
             counters.drop(DropReason.LONGER_THAN_MTU, too_long)
+        if malformed := interface.take_malformed():
+            counters.drop(DropReason.BAD_OFFLOAD, malformed)
         return filled
 
     def queue_command(self, frame: Frame) -> None:

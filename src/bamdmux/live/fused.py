@@ -29,7 +29,8 @@ class FusedLink:
         seed: for faults.
         packet_data_network: the bearers that `network` knows.
         is_always_on: the bearers are up from the start, and not only when a client wants them.
-        sets_identity, pumps: see `HostSide`.
+        sets_identity: see `HostSide`.
+        layout: of the memory; as Linux has it by default.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class FusedLink:
         *,
         is_always_on: bool = True,
         sets_identity: bool = False,
-        pumps: bool = False,
+        layout: LinkLayout | None = None,
     ) -> None:
-        layout = LinkLayout()
+        layout = layout or LinkLayout()
         memory = layout.allocate()
-        self.host = HostSide(memory, layout, namespace, loop, sets_identity=sets_identity, pumps=pumps)
+        self.host = HostSide(memory, layout, namespace, loop, sets_identity=sets_identity)
         packet_data_network = packet_data_network or PacketDataNetwork(profile.channels, mtu=profile.mtu)
         seed = draw_seed() if seed is None else seed
         plane = HostilePlane(ControlPlane(profile, packet_data_network, is_always_on=is_always_on), seed)

@@ -48,6 +48,9 @@ LOG: Final = logging.getLogger("bamdmux.host")
 # is emptied meanwhile.
 TRANSMIT_BUDGET: Final = 128
 
+# Of a ring, for commands: a super-packet never waits for itself.
+RESERVED_SLOTS: Final = 2
+
 MIN_IPV6_MTU: Final = 1280  # RFC 8200 section 5; below it the kernel takes IPv6 off an interface
 
 
@@ -66,7 +69,6 @@ class HostSide:
         namespace: where the interfaces wwanN are made.
         sets_identity: an interface that comes up for the first time gets its link-local address from us,
             and not from whoever sets it up.
-        pumps: packets go by the native pump.
     """
 
     def __init__(
@@ -77,7 +79,6 @@ class HostSide:
         loop: Loop,
         *,
         sets_identity: bool = False,
-        pumps: bool = False,
     ) -> None:
         self._memory = memory
         self._layout = layout
@@ -96,7 +97,6 @@ class HostSide:
         self._namespace = namespace
         self._loop = loop
         self._sets_identity = sets_identity
-        self._pumps = pumps
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
@@ -243,7 +243,12 @@ class HostSide:
     def _register(self, channel: int, now: Instant) -> None:
         address = random_permanent_address()
         tun = self._namespace.run(
-            partial(Tun.create, f"wwan{channel}", permanent_address=address, has_offloads=self._pumps)
+            partial(
+                Tun.create,
+                f"wwan{channel}",
+                permanent_address=address,
+                max_segments=max(1, self._layout.tx.slot_count - RESERVED_SLOTS),
+            )
         )
         self.tuns[channel] = tun
         if self._sets_identity:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bamdmux.actions import Pipe
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.errors import MachineError
 from bamdmux.live.control import ControlServer, Handler
 from bamdmux.live.faults import Faults, RatedFaults, check_halves, draw_seed
@@ -51,13 +52,13 @@ def run_host(
     faults: RatedFaults = (),
     seed: int | None = None,
     ports_folder: Path | None = None,
-    *,
-    pumps: bool = False,
+    layout: LinkLayout | None = None,
 ) -> int:
     """Be the host of the modem that listens at `path`; the interfaces appear in our own network namespace.
 
     Args:
         ports_folder: where links to control ports shall be.
+        layout: of the memory; as Linux has it by default.
 
     Raises:
         MachineError: this machine lacks something, or there is no modem of bamdmux at `path`.
@@ -71,7 +72,7 @@ def run_host(
         resources.callback(loop.close)
         namespace = resources.enter_context(NetworkNamespace.current())
         try:
-            link = SplitLink(loop, namespace, path, sets_identity=True, seed=seed, pumps=pumps)
+            link = SplitLink(loop, namespace, path, sets_identity=True, layout=layout, seed=seed)
         except PermissionError as error:
             raise MachineError(
                 "interfaces need CAP_NET_ADMIN and CAP_SYS_ADMIN in their network namespace; run as root, or "
@@ -100,7 +101,6 @@ def run_modem(
     seed: int | None = None,
     *,
     is_always_on: bool = True,
-    pumps: bool = False,
 ) -> int:
     """Be a modem for the hosts that connect at `path`, one after the other.
 
@@ -115,7 +115,7 @@ def run_modem(
         resources.enter_context(limited_logs())
         enter_user_namespace()
         bearers = [bearer for bearer in packet_data_network.bearers if bearer is not None]
-        network = open_network(network_kind, bearers, pumps=pumps)
+        network = open_network(network_kind, bearers)
         resources.callback(network.close)
         loop = Loop()
         resources.callback(loop.close)

@@ -20,11 +20,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.errors import MachineError
 from bamdmux.live import addresses
 from bamdmux.live.caretaker import Caretaker
@@ -81,6 +82,7 @@ class RunOptions:
     profile: Profile
     network: str = "internal"  # one of live.networks.KINDS
     split: bool = False
+    layout: LinkLayout = field(default_factory=LinkLayout)
     is_always_on: bool = True  # the bearers are up from the start, and the interfaces configured
     manager: str | None = None  # one of live.clients.managers.MANAGERS, beside the command
     faults: RatedFaults = ()
@@ -88,7 +90,6 @@ class RunOptions:
     argv: Sequence[str]
     environment: Mapping[str, str]
     plays_qmi_proxy: bool = True
-    pumps: bool = False  # packets go by the native pump
 
 
 class Link(Protocol):
@@ -169,7 +170,7 @@ class Session:
         self._is_configured = False
 
     def _open_fused_link(self) -> Link:
-        network = open_network(self._options.network, self._bearers, pumps=self._options.pumps)
+        network = open_network(self._options.network, self._bearers)
         self._resources.callback(network.close)
         self._namespace.run(addresses.prepare_namespace)
         return FusedLink(
@@ -181,7 +182,7 @@ class Session:
             self._packet_data_network,
             is_always_on=self._options.is_always_on,
             sets_identity=not self._options.is_always_on,
-            pumps=self._options.pumps,
+            layout=self._options.layout,
         )
 
     def _open_split_link(self) -> Link:
@@ -203,7 +204,7 @@ class Session:
             path,
             modem,
             sets_identity=not self._options.is_always_on,
-            pumps=self._options.pumps,
+            layout=self._options.layout,
             channel_count=len(profile.channels),
             seed=self._options.seed,
         )

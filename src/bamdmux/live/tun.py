@@ -27,7 +27,7 @@ from typing import Final, Self
 
 from bamdmux.errors import MachineError
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES
-from bamdmux.pump import Interface, native
+from bamdmux.pump import Interface, is_native, make_interface
 
 DEVICE: Final = Path("/dev/net/tun")
 
@@ -50,16 +50,18 @@ RTM_SETLINK: Final = 19
 NLM_F_REQUEST_WITH_ACK: Final = 0x01 | 0x04
 IFLA_MTU: Final = 4
 IFLA_TXQLEN: Final = 13
+IFLA_GSO_MAX_SEGS: Final = 40
 
 INTERFACE_REQUEST: Final = struct.Struct("16sH22x")  # struct ifreq with flags
-# struct nlmsghdr, struct ifinfomsg, two attributes of one number each.
-LINK_REQUEST: Final = struct.Struct("=IHHIIBxHiIIHHIHHI")
+# struct nlmsghdr, struct ifinfomsg, three attributes of one number each.
+LINK_REQUEST: Final = struct.Struct("=IHHIIBxHiIIHHIHHIHHI")
 LINK_REPLY: Final = struct.Struct("=16xi")  # struct nlmsghdr, and the error of struct nlmsgerr
 REPLY_BYTES: Final = 4096
 
 MTU: Final = 1500  # bam_dmux_netdev_setup(): ETH_DATA_LEN
 QUEUE_LENGTH: Final = 1000  # bam_dmux_netdev_setup(): DEFAULT_TX_QUEUE_LEN; a full TUN drops silently
 PERMANENT_ADDRESS_BYTES: Final = 6
+GSO_MAX_SEGMENTS: Final = 0xFFFF  # the kernel's own limit
 
 # Of /proc/net/dev: some 500 interfaces, in a namespace that has nine.
 STATISTICS_LIMIT: Final = 1 << 16
@@ -108,12 +110,12 @@ class Tun:
         mtu: int = MTU,
         queue_length: int = QUEUE_LENGTH,
         permanent_address: bytes | None = None,
-        has_offloads: bool = False,
+        max_segments: int = GSO_MAX_SEGMENTS,
     ) -> Self:
         """Make the interface, down, in the network namespace of the calling thread.
 
         Args:
-            has_offloads: the kernel gives and takes super-packets; only where there is a native pump.
+            max_segments: of a super-packet that TCP makes; without a native pump there is none.
 
         Raises:
             MachineError: this machine has no TUN for us, or the name is taken or impossible.
@@ -123,7 +125,9 @@ class Tun:
         descriptor = _open_device()
         statistics = -1
         try:
-            index = _set_up(descriptor, name, mtu, queue_length, IFF_VNET_HDR if has_offloads else 0)
+            has_offloads = is_native()
+            index = _set_up(descriptor, name, IFF_VNET_HDR if has_offloads else 0)
+            _set_link(index, mtu, queue_length, max_segments)
             interface = _offer_offloads(descriptor) if has_offloads else None
             # Of this namespace for ever, whoever reads it: seq_open_net() in fs/proc/proc_net.c.
             statistics = os.open("/proc/thread-self/net/dev", os.O_RDONLY | os.O_CLOEXEC)
@@ -241,31 +245,26 @@ def _open_device() -> int:
         raise _explain_open(error) from error
 
 
-def _set_up(descriptor: int, name: str, mtu: int, queue_length: int, flags: int) -> int:
-    """Make the interface what it shall be, while it is down; its index."""
+def _set_up(descriptor: int, name: str, flags: int) -> int:
+    """Make the interface; its index."""
     request = INTERFACE_REQUEST.pack(name.encode(), IFF_TUN | IFF_TUN_EXCL | flags)
     fcntl.ioctl(descriptor, TUNSETIFF, request)
     fcntl.ioctl(descriptor, TUNSETLINK, ARPHRD_RAWIP)
-    index = socket.if_nametoindex(name)
-    _set_link(index, mtu, queue_length)
-    return index
+    return socket.if_nametoindex(name)
 
 
 def _offer_offloads(descriptor: int) -> Interface:
     """Tell the kernel that super-packets are welcome."""
-    assert native is not None
-    merges_udp = True
     try:
         fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS | UDP_OFFLOADS)
     except OSError:  # before Linux 6.2
         fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS)
-        merges_udp = False
-    interface: Interface = native.Interface(descriptor, merges_udp)
-    return interface
+        return make_interface(descriptor, merges_udp=False)
+    return make_interface(descriptor, merges_udp=True)
 
 
-def _set_link(index: int, mtu: int, queue_length: int) -> None:
-    """Set MTU and queue length, and IFF_MULTICAST off, which tun_net_initialize() switches on.
+def _set_link(index: int, mtu: int, queue_length: int, max_segments: int) -> None:
+    """Set MTU, queue length, segments, and IFF_MULTICAST off, which tun_net_initialize() switches on.
 
     By netlink, because the ioctl for the queue length (SIOCSIFTXQLEN) is for the machine's root only, not for
     that of a user namespace; by hand, because one message is no reason to wait for pyroute2.
@@ -275,6 +274,7 @@ def _set_link(index: int, mtu: int, queue_length: int) -> None:
         *(socket.AF_UNSPEC, 0, index, 0, IFF_MULTICAST),
         *(8, IFLA_MTU, mtu),
         *(8, IFLA_TXQLEN, queue_length),
+        *(8, IFLA_GSO_MAX_SEGS, max_segments),
     )
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:
         netlink.connect((0, 0))

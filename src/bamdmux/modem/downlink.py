@@ -185,11 +185,11 @@ class Downlink:
             return 0
         packed = pack_bearers(self._network.bearers, host_open)
         done = self._pipe.pump_in(interface, available, packed, min(turn, budget), self._tally.numbers)
-        if done:
-            source.took(done)
-            self._tally.settle(
-                [bearer.downlink if bearer is not None else None for bearer in self._network.bearers]
-            )
+        source.took(done)
+        passed = [bearer.downlink if bearer is not None else None for bearer in self._network.bearers]
+        self._tally.settle(passed, DropReason.LOST_IN_FLIGHT)
+        if malformed := interface.take_malformed():
+            self.strays.drop(DropReason.BAD_OFFLOAD, malformed)
         return done
 
     def _return_unused(self) -> None:

@@ -140,7 +140,7 @@ _NOBODY: Final = (0, 0, 0, 0, 0)
 
 
 def pack_bearers(bearers: Iterable[Bearer | None], host_open: Iterable[bool]) -> bytes:
-    """The bearers as the native pump wants them: of each channel prefix, address, limits, whether it is open."""
+    """The bearers as the native pump wants them: for each channel prefix, address, limits and `is_open`."""
     numbers: list[int] = []
     for bearer, is_open in zip(bearers, host_open, strict=True):
         if bearer is None:

@@ -138,7 +138,8 @@ class Uplink:
         packed = pack_bearers(self._bearers, self.host_open)
         done = self._pipe.pump_out(interface, count, self._max_packet_bytes, packed, self._tally.numbers)
         if done:
-            self._tally.settle([bearer.uplink if bearer is not None else None for bearer in self._bearers])
+            passed = [bearer.uplink if bearer is not None else None for bearer in self._bearers]
+            self._tally.settle(passed, DropReason.DEVICE_REFUSED)
         return done
 
     def _take_other(self, classified: int, size: int) -> None:

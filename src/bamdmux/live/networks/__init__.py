@@ -80,7 +80,7 @@ def check_kind(kind: str) -> None:
         raise UsageError(f"network {kind!r} is not one of {', '.join(KINDS)}")
 
 
-def open_network(kind: str, bearers: Sequence[Bearer], *, pumps: bool = False) -> Network:
+def open_network(kind: str, bearers: Sequence[Bearer]) -> Network:
     """Make the network that these bearers reach.
 
     Call it from a thread that lives as long as the network shall (the main one), and in the network namespace
@@ -95,7 +95,7 @@ def open_network(kind: str, bearers: Sequence[Bearer], *, pumps: bool = False) -
     if kind == "internal":
         from bamdmux.live.networks.internal import InternalNetwork
 
-        return InternalNetwork.create(bearers, pumps=pumps)
+        return InternalNetwork.create(bearers)
     if kind == "passt":
         from bamdmux.live.networks.passt import PasstNetwork
 

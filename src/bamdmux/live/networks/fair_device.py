@@ -13,9 +13,8 @@ from typing import Final
 from bamdmux.live.tun import Tun
 from bamdmux.pump import Interface
 
-# Packets of one TUN before the next has its turn: enough that looking for the next costs little.
-QUANTUM: Final = 8
-PUMPED_QUANTUM: Final = 64  # segments: a super-packet or two
+# Packets of one TUN before the next has its turn: a super-packet or two, or a few calls of the native pump.
+QUANTUM: Final = 64
 
 
 class FairDevice:
@@ -84,7 +83,7 @@ class FairDevice:
                 self._ready.append(tun)
         if not self._left:
             self._ready.rotate(-1)
-        self._left = QUANTUM if self.interface is None else PUMPED_QUANTUM
+        self._left = QUANTUM
 
     def close(self) -> None:
         """Let go; before the TUNs are closed."""

@@ -61,7 +61,7 @@ class InternalNetwork:
         return self._server.pid
 
     @classmethod
-    def create(cls, bearers: Sequence[Bearer], *, http_port: int = PORT, pumps: bool = False) -> Self:
+    def create(cls, bearers: Sequence[Bearer], *, http_port: int = PORT) -> Self:
         """Make the network that these bearers reach; the server answers from now on.
 
         Call it from a thread that lives as long as the network shall: see `DemoServer.start`.
@@ -72,7 +72,7 @@ class InternalNetwork:
         assert bearers, "a network for nobody has no address"
         with ExitStack() as resources:
             namespace = resources.enter_context(NetworkNamespace.create())
-            tuns = namespace.run(lambda: _make_interfaces(bearers, pumps))
+            tuns = namespace.run(lambda: _make_interfaces(bearers))
             resources.callback(close_all, tuns)
             device = FairDevice(tuns)
             resources.callback(device.close)
@@ -96,12 +96,12 @@ class InternalNetwork:
         self.close()
 
 
-def _make_interfaces(bearers: Sequence[Bearer], pumps: bool) -> list[Tun]:
+def _make_interfaces(bearers: Sequence[Bearer]) -> list[Tun]:
     prepare_namespace()
     tuns: list[Tun] = []
     try:
         for bearer in bearers:
-            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu, has_offloads=pumps))
+            tuns.append(Tun.create(f"pdn{bearer.channel}", mtu=bearer.mtu))
     except BaseException:
         close_all(tuns)
         raise

@@ -27,9 +27,10 @@ class SplitLink:
     Args:
         namespace: where the host's interfaces are made.
         modem: the modem's process, if it is ours to keep alive.
-        sets_identity, pumps: see `HostSide`.
+        sets_identity: see `HostSide`.
         channel_count: how many channels the modem has, as far as we know.
         seed: for faults.
+        layout: of the memory; as Linux has it by default.
     """
 
     def __init__(
@@ -40,18 +41,13 @@ class SplitLink:
         modem: ModemProcess | None = None,
         *,
         sets_identity: bool = False,
-        pumps: bool = False,
+        layout: LinkLayout | None = None,
         channel_count: int = CHANNEL_COUNT,
         seed: int | None = None,
     ) -> None:
-        self._memory = SharedMemory.create(LinkLayout())
+        self._memory = SharedMemory.create(layout or LinkLayout())
         self.host = HostSide(
-            self._memory.memory,
-            self._memory.layout,
-            namespace,
-            loop,
-            sets_identity=sets_identity,
-            pumps=pumps,
+            self._memory.memory, self._memory.layout, namespace, loop, sets_identity=sets_identity
         )
         self.ports = PortBoard(loop)
         self._finder = ModemFinder(path, loop, self.host, self._memory, self.ports)
