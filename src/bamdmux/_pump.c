@@ -1134,7 +1134,14 @@ static PyType_Spec interface_spec = {
     .slots = interface_slots,
 };
 
+static PyObject *fence(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return Py_NewRef(Py_None);
+}
+
 static PyMethodDef functions[] = {
+    {"fence", fence, METH_NOARGS, "What was written before is seen by all before anything is read after."},
     {"submit", submit, METH_VARARGS,
      "submit(memory, pipe, tail, first, count, frame_bytes, slots_of, sizes_of)\n\n"
      "PipeOwner.submit for `count` slots from `first` on; the last two arrays of u16 have one number for each entry."},

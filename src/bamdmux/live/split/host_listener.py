@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from bamdmux.bam.wakefulness import Wakefulness
 from bamdmux.errors import ProtocolError
 from bamdmux.live.faults import Faults
 from bamdmux.live.loop import Loop, read_clock
@@ -66,13 +67,15 @@ class Host:
         bell: Doorbell,
         ports: ModemPorts,
         side: ModemSide,
+        wakefulness: Wakefulness,
     ) -> None:
         self.connection = connection
         self.memory = memory
         self.bell = bell
         self.ports = ports
         self.side = side
-        self.far = RemoteSide(bell)
+        self.wakefulness = wakefulness
+        self.far = RemoteSide(bell, wakefulness)
         side.meet(self.far)
 
 
@@ -124,16 +127,19 @@ class HostListener:
 
     def feed(self, now: Instant) -> None:
         if self.host is not None:
+            self.host.wakefulness.wake_up()
             self.host.side.feed(now)
 
     def carry_out_actions(self, now: Instant) -> bool:
         return self.host is not None and self.host.side.carry_out_actions(now)
 
     def arm(self) -> None:
-        """The batch is over: wake the host, if it has anything to look at."""
+        """The batch is over: wake the host, if it has anything to look at; and so have we, perhaps."""
         if self.host is not None:
             self.host.side.arm()
             self.host.far.flush()
+            if not self.host.wakefulness.may_sleep():
+                self._loop.call_soon(self._look_at_memory)
 
     def status(self, now: Instant) -> dict[str, object] | None:
         """The modem's, None while no host is there."""
@@ -207,7 +213,8 @@ class HostListener:
             self._packet_data_network,
             self._control,
         )
-        self.host = Host(visitor.connection, memory, bell, ports, side)
+        wakefulness = Wakefulness(memory.memory, layout, is_host=False)
+        self.host = Host(visitor.connection, memory, bell, ports, side, wakefulness)
         self._loop.watch(descriptor, self._host_speaks)
         self._loop.watch(bell.fileno(), self._rang)
         if self.faults is not None:
@@ -218,9 +225,14 @@ class HostListener:
     def _rang(self, now: Instant) -> None:
         assert self.host is not None
         if self.host.bell.answer():
-            self.host.side.look_at_memory(now)
+            self._look_at_memory(now)
         else:
             self._let_host_go(now)
+
+    def _look_at_memory(self, now: Instant) -> None:
+        if self.host is not None:
+            self.host.wakefulness.look()
+            self.host.side.look_at_memory(now)
 
     # Who goes
 

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
+from bamdmux.bam.wakefulness import Wakefulness
 from bamdmux.errors import MachineError, ProtocolError
 from bamdmux.live.host_side import HostSide
 from bamdmux.live.loop import Loop
@@ -81,6 +82,7 @@ class ModemFinder:
         self._connection: socket.socket | None = None
         self._bell: Doorbell | None = None
         self._far: RemoteSide | NobodyThere = NobodyThere()
+        self._wakefulness: Wakefulness | None = None
         self._retry_ns = FIRST_RETRY_NS
         self._deadline: Instant | None = 0
         self._has_said_why = ""
@@ -98,15 +100,19 @@ class ModemFinder:
             self._lose("it does not answer", now)
 
     def feed(self, now: Instant) -> None:
-        """Everything comes by callbacks of the loop."""
+        """Everything comes by callbacks of the loop; but we are awake now."""
+        if self._wakefulness is not None:
+            self._wakefulness.wake_up()
 
     def carry_out_actions(self, now: Instant) -> bool:
         """We are no machine."""
         return False
 
     def arm(self) -> None:
-        """The batch is over: wake the modem, if it has anything to look at."""
+        """The batch is over: wake the modem, if it has anything to look at; and so have we, perhaps."""
         self._far.flush()
+        if self._wakefulness is not None and not self._wakefulness.may_sleep():
+            self._loop.call_soon(self._look_at_memory)
 
     # Find it
 
@@ -191,20 +197,26 @@ class ModemFinder:
     def _connect(self, now: Instant) -> None:
         assert self._bell is not None
         self._loop.watch(self._bell.fileno(), self._rang)
-        self._far = RemoteSide(self._bell)
+        self._wakefulness = Wakefulness(self._memory.memory, self._memory.layout, is_host=True)
+        self._far = RemoteSide(self._bell, self._wakefulness)
         self._host.meet(self._far)
         self.connected_count += 1
         self._retry_ns, self._has_said_why = FIRST_RETRY_NS, ""
         self._enter(Finding.CONNECTED, now)
         LOG.info("= modem found at %s", self.path)
-        self._host.look_at_memory(now)
+        self._look_at_memory(now)
 
     def _rang(self, now: Instant) -> None:
         assert self._bell is not None
         if self._bell.answer():
-            self._host.look_at_memory(now)
+            self._look_at_memory(now)
         else:
             self._lose("it has gone", now)
+
+    def _look_at_memory(self, now: Instant) -> None:
+        if self._wakefulness is not None:
+            self._wakefulness.look()
+            self._host.look_at_memory(now)
 
     # Lose it
 
@@ -221,7 +233,7 @@ class ModemFinder:
         if self._ports is not None:
             self._ports.close()
             self._ports = None
-        self._far = NobodyThere()
+        self._far, self._wakefulness = NobodyThere(), None
         self._host.meet(None)
         if self._connection is not None:
             self._loop.forget(self._connection.fileno())
