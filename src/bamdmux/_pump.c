@@ -88,20 +88,28 @@ static void put32(uint8_t *at, uint32_t value)
     put16(at + 2, value);
 }
 
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define FOR_ANY_PROCESSOR __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_ANY_PROCESSOR
+#endif
+
 /* The ones' complement sum, unfolded, in the byte order of memory: RFC 1071 section 2(B) says that this does not
  * matter. A loop this plain is what the compiler makes vectors of. */
+FOR_ANY_PROCESSOR
 static uint64_t sum_of(const uint8_t *at, size_t length)
 {
-    uint64_t sum = 0;
-    for (; length >= 4; at += 4, length -= 4) {
-        uint32_t word;
-        memcpy(&word, at, 4);
-        sum += word;
+    uint64_t low = 0, high = 0;
+    for (; length >= 8; at += 8, length -= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        low += word & 0xffffffff;
+        high += word >> 32;
     }
-    uint32_t rest = 0;
+    uint64_t rest = 0;
     if (length)
         memcpy(&rest, at, length);
-    return sum + rest;
+    return low + high + (rest & 0xffffffff) + (rest >> 32);
 }
 
 static uint16_t fold(uint64_t sum)
@@ -171,6 +179,7 @@ typedef struct {
     PyObject_HEAD
     int descriptor;
     bool merges_udp;
+    bool is_covered; /* something is laid over it, and every packet is to go that way: Python's */
     uint8_t *memory; /* for `given` and all of `flows` */
     struct given given;
     uint64_t malformed; /* packets of the kernel's whose headers lied, that nobody has asked for yet */
@@ -341,13 +350,14 @@ static void next_packet(struct given *given, uint8_t *out)
 
 /* -- To the kernel: packets, and flows that become super-packets -- */
 
-/* What became of packets, by channel: an array of Python's. */
+/* What became of packets, by channel: an array of Python's; and, a bit for each, which channels those were. */
 struct tally {
-    uint64_t packets[CHANNELS], bytes[CHANNELS], refused[CHANNELS];
+    uint64_t packets[CHANNELS], bytes[CHANNELS], refused[CHANNELS], touched;
 };
 
 static void count(struct tally *tally, uint8_t channel, bool is_taken, uint64_t packets, uint64_t bytes)
 {
+    tally->touched |= 1u << channel;
     if (is_taken) {
         tally->packets[channel] += packets;
         tally->bytes[channel] += bytes;
@@ -822,7 +832,7 @@ static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, u
 
 /* -- Python -- */
 
-static PyTypeObject *interface_type;
+static PyTypeObject *interface_type, *pipe_type;
 
 /* Check what Python says. False: it is a bug there, and an exception here. */
 static bool is_true(bool condition, const char *otherwise)
@@ -845,13 +855,16 @@ static void release(Py_buffer *views, int count)
             PyBuffer_Release(&views[each]);
 }
 
-/* Where a pipe lies: (fifo, entries, buffers, stride, slot_bytes, slots, tail word), offsets and sizes in bytes. */
-static bool read_pipe(PyObject *place, const Py_buffer *memory, struct pipe *pipe)
+/* One end of a pipe, and what its owner remembers. */
+typedef struct {
+    PyObject_HEAD
+    struct pipe pipe;
+    struct queued queued; /* no arrays: this is the peer's end */
+    Py_buffer views[3];
+} Pipe;
+
+static bool is_right_place(const struct pipe *pipe, const Py_buffer *memory)
 {
-    pipe->memory = memory->buf;
-    if (!PyArg_ParseTuple(place, "IIIIIII", &pipe->fifo, &pipe->entries, &pipe->buffers, &pipe->stride,
-                          &pipe->slot_bytes, &pipe->slots, &pipe->tail_word))
-        return false;
     uint64_t bytes = (uint64_t)memory->len;
     bool is_aligned = (uintptr_t)memory->buf % 8 == 0 && pipe->fifo % 8 == 0 && pipe->tail_word % 4 == 0;
     bool is_sized = pipe->entries >= 2 && pipe->entries <= MAX_ENTRIES && pipe->slots >= 1 &&
@@ -860,7 +873,41 @@ static bool read_pipe(PyObject *place, const Py_buffer *memory, struct pipe *pip
     bool is_inside = (uint64_t)pipe->fifo + (uint64_t)pipe->entries * DESCRIPTOR_BYTES <= pipe->buffers &&
                      pipe->buffers + (uint64_t)pipe->slots * pipe->stride <= bytes && bytes <= UINT32_MAX &&
                      (uint64_t)pipe->tail_word + 4 <= bytes;
-    return is_true(is_aligned && is_sized && is_inside, "a pipe does not lie in its memory");
+    return is_aligned && is_sized && is_inside;
+}
+
+static PyObject *pipe_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    enum { MEMORY, SLOTS, SIZES, VIEWS };
+    static char *names[] = {"memory", "place", "slots_of", "sizes_of", NULL};
+    Py_buffer views[VIEWS] = {0};
+    struct pipe pipe;
+    Pipe *self = NULL;
+    if (PyArg_ParseTupleAndKeywords(arguments, keywords, "w*(IIIIIII)|w*w*", names, &views[MEMORY], &pipe.fifo,
+                                    &pipe.entries, &pipe.buffers, &pipe.stride, &pipe.slot_bytes, &pipe.slots,
+                                    &pipe.tail_word, &views[SLOTS], &views[SIZES]) &&
+        is_true(is_right_place(&pipe, &views[MEMORY]), "a pipe does not lie in its memory") &&
+        is_true((!views[SLOTS].obj && !views[SIZES].obj) || (holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
+                                                             holds(&views[SIZES], pipe.entries, sizeof(uint16_t))),
+                "the arrays have not one number for each entry"))
+        self = (Pipe *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) {
+        release(views, VIEWS);
+        return NULL;
+    }
+    self->pipe = pipe;
+    self->pipe.memory = views[MEMORY].buf;
+    self->queued = (struct queued){views[SLOTS].buf, views[SIZES].buf};
+    memcpy(self->views, views, sizeof views);
+    return (PyObject *)self;
+}
+
+static void pipe_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    release(((Pipe *)object)->views, 3);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
 }
 
 static PyObject *interface_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -957,113 +1004,117 @@ static PyObject *take_malformed(PyObject *object, PyObject *Py_UNUSED(none))
     return PyLong_FromUnsignedLongLong(count);
 }
 
+static PyObject *get_covered(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Interface *)object)->is_covered);
+}
+
+static int set_covered(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    int is_covered = value ? PyObject_IsTrue(value) : 0;
+    if (is_covered >= 0)
+        ((Interface *)object)->is_covered = is_covered;
+    return is_covered < 0 ? -1 : 0;
+}
+
 static PyObject *fill_slots(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, PACKET_BYTES, FRAME_BYTES, VIEWS };
+    enum { PACKET_BYTES, FRAME_BYTES, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
     unsigned first, limit, channel, mtu;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIIw*w*", &views[MEMORY], &PyTuple_Type, &place, &first, &limit, &channel,
-                         &mtu, &views[PACKET_BYTES], &views[FRAME_BYTES]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(first < pipe.slots && limit <= pipe.slots && channel < CHANNELS &&
-                    holds(&views[PACKET_BYTES], pipe.slots, sizeof(uint32_t)) &&
-                    holds(&views[FRAME_BYTES], pipe.slots, sizeof(uint32_t)),
-                "slots do not fit the pipe")) {
-        uint32_t around = HEADER_BYTES + WORD_BYTES, room = pipe.slot_bytes > around ? pipe.slot_bytes - around : 0;
-        struct filled filled;
-        Py_BEGIN_ALLOW_THREADS
-        filled = fill_from((Interface *)object, &pipe, first, limit, channel, mtu < room ? mtu : room,
-                           views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
-        Py_END_ALLOW_THREADS
-        result = Py_BuildValue("IKI", filled.packets, (unsigned long long)filled.bytes, filled.too_long);
+    if (PyArg_ParseTuple(arguments, "O!IIIIw*w*", pipe_type, &place, &first, &limit, &channel, &mtu,
+                         &views[PACKET_BYTES], &views[FRAME_BYTES])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        if (is_true(first < pipe->slots && limit <= pipe->slots && channel < CHANNELS &&
+                        holds(&views[PACKET_BYTES], pipe->slots, sizeof(uint32_t)) &&
+                        holds(&views[FRAME_BYTES], pipe->slots, sizeof(uint32_t)),
+                    "slots do not fit the pipe")) {
+            uint32_t around = HEADER_BYTES + WORD_BYTES;
+            uint32_t room = pipe->slot_bytes > around ? pipe->slot_bytes - around : 0;
+            struct filled filled;
+            Py_BEGIN_ALLOW_THREADS
+            filled = fill_from((Interface *)object, pipe, first, limit, channel, mtu < room ? mtu : room,
+                               views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
+            Py_END_ALLOW_THREADS
+            result = Py_BuildValue("IKI", filled.packets, (unsigned long long)filled.bytes, filled.too_long);
+        }
     }
     release(views, VIEWS);
     return result;
 }
 
-static PyObject *submit(PyObject *Py_UNUSED(module), PyObject *arguments)
+static PyObject *submit(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, FRAME_BYTES, SLOTS, SIZES, VIEWS };
-    Py_buffer views[VIEWS] = {0};
-    PyObject *place, *result = NULL;
+    const struct pipe *pipe = &((Pipe *)object)->pipe;
+    struct queued queued = ((Pipe *)object)->queued;
+    Py_buffer view = {0};
+    PyObject *result = NULL;
     unsigned tail, first, count;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIy*w*w*", &views[MEMORY], &PyTuple_Type, &place, &tail, &first, &count,
-                         &views[FRAME_BYTES], &views[SLOTS], &views[SIZES]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(tail < pipe.entries && first < pipe.slots && count <= pipe.slots &&
-                    holds(&views[FRAME_BYTES], pipe.slots, sizeof(uint32_t)) &&
-                    holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
-                    holds(&views[SIZES], pipe.entries, sizeof(uint16_t)),
+    if (PyArg_ParseTuple(arguments, "IIIy*", &tail, &first, &count, &view) &&
+        is_true(queued.slots && tail < pipe->entries && first < pipe->slots && count <= pipe->slots &&
+                    holds(&view, pipe->slots, sizeof(uint32_t)),
                 "slots do not fit the pipe")) {
-        const uint32_t *frame_bytes = views[FRAME_BYTES].buf;
-        struct queued queued = {views[SLOTS].buf, views[SIZES].buf};
+        const uint32_t *frame_bytes = view.buf;
         for (uint32_t slot = first; count; count--) {
-            queue_slot(&pipe, queued, tail, slot, frame_bytes[slot] & MAX_TRANSFER);
-            tail = next_of(tail, pipe.entries);
-            slot = next_of(slot, pipe.slots);
+            queue_slot(pipe, queued, tail, slot, frame_bytes[slot] & MAX_TRANSFER);
+            tail = next_of(tail, pipe->entries);
+            slot = next_of(slot, pipe->slots);
         }
         __atomic_thread_fence(__ATOMIC_RELEASE);
         result = Py_NewRef(Py_None);
     }
-    release(views, VIEWS);
+    release(&view, 1);
     return result;
 }
 
-static PyObject *drain_slots(PyObject *Py_UNUSED(module), PyObject *arguments)
+static PyObject *drain_slots(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, SLOTS, SIZES, TALLY, VIEWS };
-    Py_buffer views[VIEWS] = {0};
-    PyObject *interfaces, *place, *result = NULL;
+    const struct pipe *pipe = &((Pipe *)object)->pipe;
+    struct queued queued = ((Pipe *)object)->queued;
+    Py_buffer view = {0};
+    PyObject *interfaces, *result = NULL;
     unsigned head, tail, count;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "O!w*O!IIIw*w*w*", &PyTuple_Type, &interfaces, &views[MEMORY], &PyTuple_Type,
-                         &place, &head, &tail, &count, &views[SLOTS], &views[SIZES], &views[TALLY]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(PyTuple_Size(interfaces) == CHANNELS && head < pipe.entries && tail < pipe.entries &&
-                    count <= pipe.slots && holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
-                    holds(&views[SIZES], pipe.entries, sizeof(uint16_t)) &&
-                    holds(&views[TALLY], 1, sizeof(struct tally)),
+    if (PyArg_ParseTuple(arguments, "O!IIIw*", &PyTuple_Type, &interfaces, &head, &tail, &count, &view) &&
+        is_true(queued.slots && PyTuple_Size(interfaces) == CHANNELS && head < pipe->entries &&
+                    tail < pipe->entries && count <= pipe->slots && holds(&view, 1, sizeof(struct tally)),
                 "entries do not fit the pipe")) {
         Interface *devices[CHANNELS] = {0}; /* what is none of ours is Python's to deliver to */
         for (int channel = 0; channel < CHANNELS; channel++) {
             PyObject *each = PyTuple_GetItem(interfaces, channel);
-            if (Py_TYPE(each) == interface_type)
+            if (Py_TYPE(each) == interface_type && !((Interface *)each)->is_covered)
                 devices[channel] = (Interface *)each;
         }
-        struct queued queued = {views[SLOTS].buf, views[SIZES].buf};
         uint32_t done;
         Py_BEGIN_ALLOW_THREADS
-        done = drain_to(devices, &pipe, head, tail, count, queued, views[TALLY].buf);
+        done = drain_to(devices, pipe, head, tail, count, queued, view.buf);
         Py_END_ALLOW_THREADS
         result = PyLong_FromUnsignedLong(done);
     }
-    release(views, VIEWS);
+    release(&view, 1);
     return result;
 }
 
 static PyObject *take_frames(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, BEARERS, TALLY, VIEWS };
+    enum { BEARERS, TALLY, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
     unsigned position, count, generation, max_packet;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIIy*w*", &views[MEMORY], &PyTuple_Type, &place, &position, &count,
-                         &generation, &max_packet, &views[BEARERS], &views[TALLY]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(position < pipe.entries && count < pipe.entries &&
-                    holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
-                    holds(&views[TALLY], 1, sizeof(struct tally)),
-                "entries or bearers do not fit the pipe")) {
-        uint32_t done;
-        Py_BEGIN_ALLOW_THREADS
-        done = take_from((Interface *)object, &pipe, position, count, generation, max_packet, views[BEARERS].buf,
-                         views[TALLY].buf);
-        Py_END_ALLOW_THREADS
-        result = PyLong_FromUnsignedLong(done);
+    if (PyArg_ParseTuple(arguments, "O!IIIIy*w*", pipe_type, &place, &position, &count, &generation, &max_packet,
+                         &views[BEARERS], &views[TALLY])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        if (is_true(position < pipe->entries && count < pipe->entries &&
+                        holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
+                        holds(&views[TALLY], 1, sizeof(struct tally)),
+                    "entries or bearers do not fit the pipe")) {
+            uint32_t done;
+            Py_BEGIN_ALLOW_THREADS
+            done = take_from((Interface *)object, pipe, position, count, generation, max_packet, views[BEARERS].buf,
+                             views[TALLY].buf);
+            Py_END_ALLOW_THREADS
+            result = PyLong_FromUnsignedLong(done);
+        }
     }
     release(views, VIEWS);
     return result;
@@ -1071,24 +1122,24 @@ static PyObject *take_frames(PyObject *object, PyObject *arguments)
 
 static PyObject *fill_buffers(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, BEARERS, TALLY, VIEWS };
+    enum { BEARERS, TALLY, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
-    unsigned position, count, generation, budget;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIy*Iw*", &views[MEMORY], &PyTuple_Type, &place, &position, &count,
-                         &generation, &views[BEARERS], &budget, &views[TALLY]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(position < pipe.entries && count < pipe.entries &&
-                    holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
-                    holds(&views[TALLY], 1, sizeof(struct tally)),
-                "entries or bearers do not fit the pipe")) {
-        uint32_t done;
-        Py_BEGIN_ALLOW_THREADS
-        done = fill_buffers_from((Interface *)object, &pipe, position, budget < count ? budget : count, generation,
-                                 views[BEARERS].buf, views[TALLY].buf);
-        Py_END_ALLOW_THREADS
-        result = PyLong_FromUnsignedLong(done);
+    unsigned position, limit, generation;
+    if (PyArg_ParseTuple(arguments, "O!IIIy*w*", pipe_type, &place, &position, &limit, &generation, &views[BEARERS],
+                         &views[TALLY])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        if (is_true(position < pipe->entries && limit < pipe->entries &&
+                        holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
+                        holds(&views[TALLY], 1, sizeof(struct tally)),
+                    "entries or bearers do not fit the pipe")) {
+            uint32_t done;
+            Py_BEGIN_ALLOW_THREADS
+            done = fill_buffers_from((Interface *)object, pipe, position, limit, generation, views[BEARERS].buf,
+                                     views[TALLY].buf);
+            Py_END_ALLOW_THREADS
+            result = PyLong_FromUnsignedLong(done);
+        }
     }
     release(views, VIEWS);
     return result;
@@ -1100,14 +1151,14 @@ static PyMethodDef interface_methods[] = {
      "How many packets had headers that could not be true, since it was last asked."},
     {"write", write_one, METH_O, "Hand packet information and packet to the kernel: NetDevice.write."},
     {"fill_slots", fill_slots, METH_VARARGS,
-     "fill_slots(memory, pipe, first, limit, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
+     "fill_slots(pipe, first, limit, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
      "TransmitRing.fill_from. Slots from `first` on are filled, at most `limit`; the two arrays of u32 have one\n"
      "number for each slot."},
     {"take_frames", take_frames, METH_VARARGS,
-     "take_frames(memory, pipe, position, count, generation, max_packet, bearers, tally) -> entries\n\n"
+     "take_frames(pipe, position, count, generation, max_packet, bearers, tally) -> entries\n\n"
      "Uplink.drain_to, up to the first frame that is no plain data of a bearer."},
     {"fill_buffers", fill_buffers, METH_VARARGS,
-     "fill_buffers(memory, pipe, position, count, generation, bearers, budget, tally) -> entries\n\n"
+     "fill_buffers(pipe, position, limit, generation, bearers, tally) -> entries\n\n"
      "Downlink.fill_from, up to the first packet that no bearer takes, or a buffer that is none. What `tally`\n"
      "counts as refused was lost in flight."},
     {NULL, NULL, 0, NULL},
@@ -1115,6 +1166,7 @@ static PyMethodDef interface_methods[] = {
 
 static PyGetSetDef interface_attributes[] = {
     {"has_packet", has_packet, NULL, "Whether segments wait here that no descriptor tells of.", NULL},
+    {"is_covered", get_covered, set_covered, "Whether something is laid over the TUN that wants to see packets.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -1134,6 +1186,33 @@ static PyType_Spec interface_spec = {
     .slots = interface_slots,
 };
 
+static PyMethodDef pipe_methods[] = {
+    {"submit", submit, METH_VARARGS,
+     "submit(tail, first, count, frame_bytes)\n\n"
+     "PipeOwner.submit for `count` slots from `first` on; the array of u32 has one number for each slot."},
+    {"drain_slots", drain_slots, METH_VARARGS,
+     "drain_slots(interfaces, head, tail, count, tally) -> entries\n\n"
+     "ReceiveRing.drain_to, up to the first frame that is no plain data for one of eight interfaces."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot pipe_slots[] = {
+    {Py_tp_doc,
+     "Pipe(memory, place, slots_of=None, sizes_of=None): an end of a pipe, and the owner's arrays of u16, for each entry.\n\n"
+     "The place: FIFO, entries, buffers, stride, slot bytes, slots, tail word; offsets and sizes in bytes."},
+    {Py_tp_new, pipe_new},
+    {Py_tp_dealloc, pipe_dealloc},
+    {Py_tp_methods, pipe_methods},
+    {0, NULL},
+};
+
+static PyType_Spec pipe_spec = {
+    .name = "bamdmux._pump.Pipe",
+    .basicsize = sizeof(Pipe),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = pipe_slots,
+};
+
 static PyObject *fence(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -1142,12 +1221,6 @@ static PyObject *fence(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 
 static PyMethodDef functions[] = {
     {"fence", fence, METH_NOARGS, "What was written before is seen by all before anything is read after."},
-    {"submit", submit, METH_VARARGS,
-     "submit(memory, pipe, tail, first, count, frame_bytes, slots_of, sizes_of)\n\n"
-     "PipeOwner.submit for `count` slots from `first` on; the last two arrays of u16 have one number for each entry."},
-    {"drain_slots", drain_slots, METH_VARARGS,
-     "drain_slots(interfaces, memory, pipe, head, tail, count, slots_of, sizes_of, tally) -> entries\n\n"
-     "ReceiveRing.drain_to, up to the first frame that is no plain data for one of eight interfaces."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -1165,7 +1238,9 @@ PyMODINIT_FUNC PyInit__pump(void)
     if (!module)
         return NULL;
     interface_type = (PyTypeObject *)PyType_FromSpec(&interface_spec);
-    if (!interface_type || PyModule_AddObjectRef(module, "Interface", (PyObject *)interface_type)) {
+    pipe_type = (PyTypeObject *)PyType_FromSpec(&pipe_spec);
+    if (!interface_type || !pipe_type || PyModule_AddObjectRef(module, "Interface", (PyObject *)interface_type) ||
+        PyModule_AddObjectRef(module, "Pipe", (PyObject *)pipe_type)) {
         Py_DECREF(module);
         return NULL;
     }

@@ -51,7 +51,7 @@ def is_native() -> bool:
 Place = tuple[int, int, int, int, int, int, int]
 
 _CHANNELS: Final = 8
-_REFUSED: Final = 2 * _CHANNELS  # in a tally: packets, bytes, refused, each by channel
+_BYTES, _REFUSED, _TOUCHED = _CHANNELS, 2 * _CHANNELS, 3 * _CHANNELS  # where they begin in a tally
 
 
 class Interface(Protocol):
@@ -68,10 +68,11 @@ class Interface(Protocol):
 
     def write(self, buffer: memoryview) -> bool: ...
 
+    is_covered: bool  # whether something is laid over the TUN that wants to see all packets
+
     def fill_slots(
         self,
-        memory: memoryview,
-        place: Place,
+        pipe: Any,
         first: int,
         limit: int,
         channel: int,
@@ -82,27 +83,27 @@ class Interface(Protocol):
 
     def take_frames(
         self,
-        memory: memoryview,
-        place: Place,
+        pipe: Any,
         position: int,
         count: int,
         generation: int,
         max_packet_bytes: int,
-        bearers: bytes,
+        bearers: memoryview,
         tally: "array[int]",
     ) -> int: ...
 
     def fill_buffers(
-        self,
-        memory: memoryview,
-        place: Place,
-        position: int,
-        count: int,
-        generation: int,
-        bearers: bytes,
-        budget: int,
-        tally: "array[int]",
+        self, pipe: Any, position: int, limit: int, generation: int, bearers: memoryview, tally: "array[int]"
     ) -> int: ...
+
+
+def make_pipe(memory: memoryview, place: Place, *arrays: "array[int]") -> Any:
+    """An end of a pipe as the native pump knows it, None without one.
+
+    Args:
+        arrays: of the owner alone: slots and sizes of all entries.
+    """
+    return native.Pipe(memory, place, *arrays) if native is not None else None
 
 
 def make_interface(descriptor: int, *, merges_udp: bool) -> Interface:
@@ -114,19 +115,19 @@ def make_interface(descriptor: int, *, merges_udp: bool) -> Interface:
 class Source(Protocol):
     """A device whose packets the native pump may read; it may be made of several interfaces."""
 
-    def turn(self) -> tuple[Interface | None, int]:
-        """Whose packets are next, and how many of them at most; None: nobody has any."""
+    def turn(self, limit: int) -> tuple[Interface | None, int]:
+        """Whose packets are next, and how many of them, at most `limit`; None: nobody has any."""
 
-    def took(self, count: int) -> None:
-        """So many of them were read."""
+    def took(self, count: int, *, is_dry: bool) -> bool:
+        """So many of them were read, and there are no more if it is dry; whether another may have some."""
 
 
 class Tally:
     """What one batch did, by channel."""
 
     def __init__(self) -> None:
-        self.numbers = array("Q", bytes(8 * 3 * _CHANNELS))
-        self._nothing = self.numbers[:]
+        # Packets, bytes and refused of each channel, and a bit for each that is not all zeroes.
+        self.numbers = array("Q", bytes(8 * (3 * _CHANNELS + 1)))
 
     def settle(self, counters: Sequence[Counters | None], reason: DropReason) -> None:
         """Add it to the counters of the channels, and begin anew.
@@ -135,31 +136,36 @@ class Tally:
             reason: why some did not pass.
         """
         numbers = self.numbers
-        if numbers == self._nothing:
+        touched = numbers[_TOUCHED]
+        if not touched:
             return
-        for channel, each in enumerate(counters):
-            if each is not None:
-                each.packet_count += numbers[channel]
-                each.byte_count += numbers[_CHANNELS + channel]
-                if refused := numbers[_REFUSED + channel]:
-                    each.drop(reason, refused)
-        numbers[:] = self._nothing
+        numbers[_TOUCHED] = 0
+        while touched:
+            channel = touched.bit_length() - 1
+            touched &= ~(1 << channel)
+            each = counters[channel]
+            assert each is not None, "the pump passes nothing on for nobody"
+            each.packet_count += numbers[channel]
+            each.byte_count += numbers[_BYTES + channel]
+            if refused := numbers[_REFUSED + channel]:
+                each.drop(reason, refused)
+                numbers[_REFUSED + channel] = 0
+            numbers[channel] = numbers[_BYTES + channel] = 0
 
 
 def interface_of(device: object) -> Interface | None:
     """What the native pump may read and write in the place of a device; None: only the device itself.
 
-    Of the device's own attributes: a wrap that passes on what it does not know has none, and methods that are
-    laid over a device are its own.
+    Of the device's own attributes: a wrap that passes on what it does not know has none.
     """
-    own: dict[str, Any] = getattr(device, "__dict__", _NOTHING)
-    return own.get("interface") if "read_into" not in own else None
+    interface: Interface | None = getattr(device, "__dict__", _NOTHING).get("interface")
+    return interface
 
 
 def source_of(device: object) -> Source | None:
     """As `interface_of`, to read from only."""
-    own: dict[str, Any] = getattr(device, "__dict__", _NOTHING)
-    return own.get("source") if "read_into" not in own else None
+    source: Source | None = getattr(device, "__dict__", _NOTHING).get("source")
+    return source
 
 
 _NOTHING: Final[dict[str, Any]] = {}

@@ -25,10 +25,10 @@ Sources: drivers/dma/qcom/bam_dma.c of Linux 6.1, protocol.md section 5.
 
 import struct
 from array import array
-from typing import Final
+from typing import Any, Final
 
 from bamdmux.bam.memory import DESCRIPTOR_BYTES, PipeLayout
-from bamdmux.pump import Interface, native
+from bamdmux.pump import Interface, Tally, is_native, make_pipe
 
 DESCRIPTOR: Final = struct.Struct("<IHH")
 _WRITE_BACK: Final = struct.Struct("<HH")  # size and flags
@@ -47,8 +47,6 @@ class PipeOwner:
         self._memory = memory
         self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
         self._entry_count = layout.entry_count
-        self._place = layout.place
-        self.pump = native
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].cast("I")
         self._position_word = (
             memory[layout.position_offset : layout.position_offset + 4].toreadonly().cast("I")
@@ -62,12 +60,10 @@ class PipeOwner:
         self._slots_of = array("H", bytes(2 * layout.entry_count))
         self._sizes_of = array("H", bytes(2 * layout.entry_count))
         self._in_flight = 0
+        self.pumps = is_native()  # whether the native pump may do its work: nothing is laid over us
+        self.pump: Any = make_pipe(memory, layout.place, self._slots_of, self._sizes_of)
         self.is_open = False
         self.bad_position_count = 0  # positions that cannot be: the peer lies, or is out of its mind
-
-    @property
-    def memory(self) -> memoryview:
-        return self._memory
 
     def slot(self, slot_index: int) -> memoryview:
         """The memory of a slot; ours while the slot is not queued."""
@@ -108,35 +104,23 @@ class PipeOwner:
         Args:
             sizes: for each slot, in bytes.
         """
-        self.pump.submit(
-            self._memory, self._place, self._tail, first_slot, count, sizes, self._slots_of, self._sizes_of
-        )
+        self.pump.submit(self._tail, first_slot, count, sizes)
         self._in_flight += count
         self._unpublished += count
         self._tail = (self._tail + count) % self._entry_count
 
-    def pump_in(self, interfaces: tuple[Interface | None, ...], count: int, tally: "array[int]") -> int:
+    def pump_in(self, interfaces: tuple[Interface | None, ...], count: int, tally: Tally) -> int:
         """Deliver frames with the native pump, and queue their slots again; see `reap` and `submit`.
 
         Args:
             interfaces: of each channel; None: what comes for it stops us.
             count: how many entries are completed.
-            tally: what passed and what was refused is added to it, see `Tally`.
+            tally: what passed and what was refused is added to it.
 
         Returns:
             How many entries that were: up to the first that is no plain data.
         """
-        done: int = self.pump.drain_slots(
-            interfaces,
-            self._memory,
-            self._place,
-            self._head,
-            self._tail,
-            count,
-            self._slots_of,
-            self._sizes_of,
-            tally,
-        )
+        done: int = self.pump.drain_slots(interfaces, self._head, self._tail, count, tally.numbers)
         self._unpublished += done
         self._head = (self._head + done) % self._entry_count
         self._tail = (self._tail + done) % self._entry_count
@@ -227,8 +211,6 @@ class PipePeer:
         self._memory = memory
         self._fifo_offset = layout.fifo_offset  # copied: a layout computes it anew each time
         self._entry_count = layout.entry_count
-        self._place = layout.place
-        self.pump = native
         self._buffers_offset = layout.buffers_offset
         self._buffers_end = layout.end
         self._tail_word = memory[layout.tail_offset : layout.tail_offset + 4].toreadonly().cast("I")
@@ -238,42 +220,35 @@ class PipePeer:
         self._generation = word >> _GENERATION_SHIFT
         self._position = (word & _OFFSET_MASK) // DESCRIPTOR_BYTES % layout.entry_count
         self._unpublished = 0
+        self.pumps = is_native()  # as of the owner
+        self.pump: Any = make_pipe(memory, layout.place)
         self._empty = memory[:0]
         self.bad_tail_count = 0
         self.bad_descriptor_count = 0
 
     def pump_out(
-        self, interface: Interface, count: int, max_packet_bytes: int, bearers: bytes, tally: "array[int]"
+        self, interface: Interface, count: int, max_packet_bytes: int, bearers: memoryview, tally: Tally
     ) -> int:
         """Deliver frames of so many entries with the native pump; see `take` and `complete`.
 
         Returns:
             How many entries that were: up to the first that is no plain data of a bearer.
         """
-        done: int = interface.take_frames(
-            self._memory,
-            self._place,
-            self._position,
-            count,
-            self._generation,
-            max_packet_bytes,
-            bearers,
-            tally,
+        return self._pumped(
+            interface.take_frames(
+                self.pump, self._position, count, self._generation, max_packet_bytes, bearers, tally.numbers
+            )
         )
-        return self._pumped(done)
 
-    def pump_in(
-        self, interface: Interface, count: int, bearers: bytes, budget: int, tally: "array[int]"
-    ) -> int:
-        """Fill buffers of so many entries with the native pump; see `take` and `complete`.
+    def pump_in(self, interface: Interface, limit: int, bearers: memoryview, tally: Tally) -> int:
+        """Fill buffers, at most `limit`, with the native pump; see `take` and `complete`.
 
         Returns:
             How many packets that were: up to the first that is for no bearer, or that finds no buffer.
         """
-        done: int = interface.fill_buffers(
-            self._memory, self._place, self._position, count, self._generation, bearers, budget, tally
+        return self._pumped(
+            interface.fill_buffers(self.pump, self._position, limit, self._generation, bearers, tally.numbers)
         )
-        return self._pumped(done)
 
     def _pumped(self, done: int) -> int:
         self._unpublished += done
@@ -339,14 +314,3 @@ class PipePeer:
 
     def _publish_position(self) -> None:
         self._position_word[0] = self._generation << _GENERATION_SHIFT | self._position * DESCRIPTOR_BYTES
-
-
-def may_pump(end: PipeOwner | PipePeer) -> bool:
-    """Whether nothing is wrapped around an end, nor laid over it, so that the native pump may do its work.
-
-    Asked of each batch, for wraps come and go.
-    """
-    kind = type(end)
-    return (kind is PipeOwner and "submit" not in end.__dict__ and end.pump is not None) or (
-        kind is PipePeer and "take" not in end.__dict__ and end.pump is not None
-    )

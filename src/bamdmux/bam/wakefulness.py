@@ -11,7 +11,7 @@ is awake, and is always rung; and it always rings.
 
 Only the rings are watched: a line that changes is always worth a doorbell. A word is 0 (asleep, as it begins)
 or 1. The other side may lie, and then it is itself that sleeps through a doorbell; whatever it writes, we
-read one word of it, once. It may die awake, too: who comes after it begins asleep, and looks before it sleeps.
+read one word of it, once. It may die awake; who comes after it begins asleep, and looks before it sleeps.
 """
 
 from typing import Any, Final

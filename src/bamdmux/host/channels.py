@@ -113,6 +113,10 @@ class Channels:
             turn.sort(key=lambda channel: (channel.index - self._first) % CHANNEL_COUNT)
         return turn
 
+    def welcome(self) -> list[int]:
+        """Those that may transmit, whether the ring is full or not."""
+        return [each.index for each in self._channels if each.is_open and each.is_up and each.is_remote_open]
+
     def was_served(self, channel: Channel) -> None:
         """The next turn begins behind this one."""
         self._first = channel.index + 1
@@ -231,8 +235,9 @@ class Channels:
         self.all_are_stopped = True
         self._outbox.append(_QUEUES_STOPPED)
         for channel in self._channels:
-            if channel.device is not None and not channel.queue_is_stopped:
-                self.stop(channel)
+            if not channel.queue_is_stopped and channel.device is not None:
+                channel.queue_is_stopped = True
+                self._outbox.append(_STOP_QUEUE[channel.index])
 
     def wake_all(self) -> None:
         """The ring has space again."""
@@ -241,8 +246,10 @@ class Channels:
         self.all_are_stopped = False
         self._outbox.append(_QUEUES_WOKEN)
         for channel in self._channels:
-            if channel.may_transmit:  # Differs: the kernel wakes detached interfaces too
-                self._wake(channel)
+            # Differs: the kernel wakes detached interfaces too
+            if channel.is_open and channel.is_up and channel.is_remote_open:  # `may_transmit`
+                channel.queue_is_stopped = False
+                self._outbox.append(_WAKE_QUEUE[channel.index])
 
     def _wake(self, channel: Channel) -> None:
         channel.queue_is_stopped = False

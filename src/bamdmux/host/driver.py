@@ -86,6 +86,11 @@ class HostDriver:
 
     # What the world asks
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether `take_actions` is worth calling."""
+        return bool(self._outbox)
+
     def take_actions(self) -> list[Action]:
         """What is to be done since the last call, in order."""
         actions = self._outbox.copy()
@@ -101,6 +106,16 @@ class HostDriver:
     def is_leaving(self) -> bool:
         """Whether `remove` was called."""
         return self._removal.is_asked
+
+    @property
+    def welcome_channels(self) -> list[int]:
+        """Whose packets `transmit` would read, unless `is_stopped`; in their order."""
+        return self.channels.welcome() if not self.is_leaving else []
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the ring is full: no packet is read until it has space again."""
+        return self.channels.all_are_stopped
 
     def wants_packets(self, index: int) -> bool:
         """Whether `transmit` would read packets of this channel's interface; while not, do not poll it."""

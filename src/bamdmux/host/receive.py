@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bamdmux.bam.pipe import PipeOwner, may_pump
+from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
-from bamdmux.pump import Tally, interface_of
+from bamdmux.pump import Interface, Tally, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_COUNT,
     CHANNEL_SHIFT,
@@ -52,10 +52,13 @@ class ReceiveRing:
 
     def __init__(self, pipe: PipeOwner) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipeOwner  # and nothing that is wrapped around one
         self._slot_bytes = pipe.layout.slot_bytes
         self._slots = [pipe.slot(index) for index in range(pipe.layout.slot_count)]
         self._private = memoryview(bytearray(self._slot_bytes))
         self._tally = Tally()
+        self._devices: Sequence[NetDevice | None] = ()  # those that `_interfaces` are of
+        self._interfaces: tuple[Interface | None, ...] = ()
 
     def open(self) -> None:
         """Take the pipe into use and queue every buffer. Publish the pipe afterwards."""
@@ -84,9 +87,9 @@ class ReceiveRing:
         max_packet_bytes = self._slot_bytes - HEADER_BYTES
         told: set[DropReason] = set()
         left = pipe.completed()  # at most the ring, however much arrives meanwhile
-        is_bare = may_pump(pipe)
+        pumps = self._is_bare and pipe.pumps
         while left:
-            if is_bare:
+            if pumps:
                 left -= self._pump_to(devices, counters, left)
                 if not left:
                     break
@@ -124,8 +127,9 @@ class ReceiveRing:
 
     def _pump_to(self, devices: Sequence[NetDevice | None], counters: Sequence[Counters], count: int) -> int:
         """Deliver with the native pump what it can; how many frames, at most `count`."""
-        interfaces = tuple(map(interface_of, devices))
-        done = self._pipe.pump_in(interfaces, count, self._tally.numbers)
+        if devices != self._devices:
+            self._devices, self._interfaces = devices[:], tuple(map(interface_of, devices))
+        done = self._pipe.pump_in(self._interfaces, count, self._tally)
         self._tally.settle(counters, DropReason.DEVICE_REFUSED)
         return done
 

@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from bamdmux.bam.pipe import PipeOwner, may_pump
+from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Channel
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
@@ -58,6 +58,7 @@ class TransmitRing:
 
     def __init__(self, pipe: PipeOwner) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipeOwner  # and nothing that is wrapped around one
         self._size = pipe.layout.slot_count
         self._slots = [pipe.slot(index) for index in range(self._size)]
         read_end = min(HEADER_BYTES + MAX_PACKET_BYTES, pipe.layout.slot_bytes - WORD_BYTES)
@@ -103,7 +104,7 @@ class TransmitRing:
         """
         assert channel.device is not None
         interface = interface_of(channel.device)
-        if interface is not None and may_pump(self._pipe):
+        if interface is not None and self._is_bare and self._pipe.pumps and not interface.is_covered:
             return self._pump_from(interface, channel, budget)
         counters, mtu = channel.transmitted, channel.mtu
         read_into, read_views, slots = channel.device.read_into, self._read_views, self._slots
@@ -150,8 +151,7 @@ class TransmitRing:
         counters, size = channel.transmitted, self._size
         first = (self._oldest + self._submitted + self._pending) % size
         filled, byte_count, too_long = interface.fill_slots(
-            self._pipe.memory,
-            self._pipe.layout.place,
+            self._pipe.pump,
             first,
             min(budget, self.free),
             channel.index,
@@ -214,7 +214,7 @@ class TransmitRing:
         sent: list[Frame] = []
         index = (self._oldest + self._submitted) % size
         count = self._pending
-        if not self._command_count and may_pump(self._pipe):
+        if not self._command_count and self._is_bare and self._pipe.pumps:
             self._pipe.pump_out(index, count, frame_bytes)
             count = 0
         for _ in range(count):

@@ -78,11 +78,17 @@ class Loop:
         """
         # epoll counts milliseconds, and Python rounds up: late is only late.
         timeout = -1.0 if deadline is None else max(0.0, (deadline - now) / SECOND)
-        soon, self._soon = self._soon, []
-        if soon:
-            timeout = 0.0
-        events = self._epoll.poll(timeout, MAX_EVENTS)
+        events = self._epoll.poll(0.0 if self._soon else timeout, MAX_EVENTS)
+        return self._call_back(events)
+
+    def poll(self) -> Instant | None:
+        """Run the callbacks that are due, without waiting, and return the time; None if there are none."""
+        events = self._epoll.poll(0.0, MAX_EVENTS)
+        return self._call_back(events) if events or self._soon else None
+
+    def _call_back(self, events: list[tuple[int, int]]) -> Instant:
         now = read_clock()
+        soon, self._soon = self._soon, []
         for descriptor, _ in events:
             callback = self._callbacks.get(descriptor)
             if callback is not None:  # one before it may have taken it out

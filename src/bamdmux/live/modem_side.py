@@ -109,10 +109,11 @@ class ModemSide:
 
     def carry_out_actions(self, now: Instant) -> bool:
         """Do what the modem asks for; whether there was anything."""
-        actions = self.modem.take_actions()
-        for action in actions:
+        if not self.modem.has_actions:
+            return False
+        for action in self.modem.take_actions():
             self._carry_out(action, now)
-        return bool(actions)
+        return True
 
     def _carry_out(self, action: Action, now: Instant) -> None:
         match action:

@@ -11,11 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from bamdmux.live.loop import Loop, read_clock
-from bamdmux.timing import Duration, Instant, earliest
+from bamdmux.timing import MILLISECOND, Duration, Instant, earliest
 
 # Each machine answers the other a few times for one event. More rounds than this mean that they go round in
 # circles: a bug, better seen than looped.
 SETTLE_ROUNDS: Final = 10_000
+
+# Asking all sides for their deadlines costs more than some batches. Late is only late; this is how late.
+DEADLINE_SLACK: Final[Duration] = MILLISECOND
+STEPS_PER_TRIAL: Final = 8  # of steps that wait, one looks first whether it has to
 
 
 class Side(Protocol):
@@ -44,7 +48,9 @@ class Runner:
     def __init__(self, loop: Loop, sides: Sequence[Side]) -> None:
         self.loop = loop
         self._sides = sides
-        self.now = self.started_at = read_clock()
+        self.now = self.started_at = self._deadlines_seen_at = read_clock()
+        self._is_busy = False  # the last news was there before we waited
+        self._step_count = 0
 
     def add(self, side: Side) -> None:
         """One more from the next batch on, unless it is there."""
@@ -68,14 +74,28 @@ class Runner:
 
     def step(self, limit: Instant | None = None) -> None:
         """Wait for news, at most until `limit`, and deal with it."""
-        deadline = earliest(limit, *[side.deadline for side in self._sides])
-        now = self.now = self.loop.wait(deadline, self.now)
+        now = self._news_at_once()
+        is_due = False
+        if now is None:
+            deadline = earliest(limit, *[side.deadline for side in self._sides])
+            now = self._deadlines_seen_at = self.loop.wait(deadline, self.now)
+            is_due = deadline is not None and now >= deadline
+        self.now = now
         for side in self._sides:
             side.feed(now)
-        if deadline is not None and now >= deadline:
+        if is_due:
             for side in self._sides:
                 side.handle_timeout(now)
         self.settle()
+
+    def _news_at_once(self) -> Instant | None:
+        """When news follows upon news, nobody's deadline is asked for in between, but for once in a while."""
+        self._step_count += 1
+        if not self._is_busy and self._step_count % STEPS_PER_TRIAL:
+            return None
+        now = self.loop.poll() if self.now - self._deadlines_seen_at < DEADLINE_SLACK else None
+        self._is_busy = now is not None
+        return now
 
     def settle(self) -> None:
         """Let the sides answer one another until all are quiet, and arm what to wait for."""

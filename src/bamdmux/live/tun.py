@@ -174,12 +174,23 @@ class Tun:
         """Whether there is more to be read than the descriptor tells of: the rest of a super-packet."""
         return self.interface is not None and self.interface.has_packet
 
-    def turn(self) -> tuple[Interface | None, int]:
-        """See `Source`."""
-        return self.interface, DRAIN_LIMIT
+    @property
+    def pumps(self) -> bool:
+        """Whether the native pump may do our work: nothing is laid over us."""
+        return self.interface is not None and not self.interface.is_covered
 
-    def took(self, count: int) -> None:
+    @pumps.setter
+    def pumps(self, pumps: bool) -> None:
+        assert self.interface is not None
+        self.interface.is_covered = not pumps
+
+    def turn(self, limit: int) -> tuple[Interface | None, int]:
         """See `Source`."""
+        return self.interface, limit
+
+    def took(self, count: int, *, is_dry: bool) -> bool:
+        """See `Source`."""
+        return not is_dry
 
     def set_carrier(self, is_on: bool) -> None:
         """Attach (True) or detach: addresses and routes stay, packets are not queued while it is off."""

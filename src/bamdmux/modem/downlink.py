@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from bamdmux.actions import Action, Pipe, RingDoorbell
-from bamdmux.bam.pipe import PipePeer, may_pump
+from bamdmux.bam.pipe import PipePeer
 from bamdmux.counters import Counters, DropReason
 from bamdmux.modem.network import (
     ADDRESS4,
@@ -26,7 +26,6 @@ from bamdmux.modem.network import (
     PREFIX6,
     Bearer,
     PacketDataNetwork,
-    pack_bearers,
 )
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
 from bamdmux.pump import Source, Tally, source_of
@@ -56,10 +55,12 @@ class Downlink:
 
     def __init__(self, pipe: PipePeer, network: PacketDataNetwork, outbox: list[Action]) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipePeer  # and nothing that is wrapped around one
         self._network = network
         self._outbox = outbox
         self._pending: deque[tuple[bytes, Bearer | None]] = deque()  # a frame; whose packet it carries
         self._tally = Tally()
+        self._counters = [bearer.downlink if bearer is not None else None for bearer in network.bearers]
         self.frame_count = 0
         self.strays = Counters()  # what belongs to no bearer
 
@@ -136,11 +137,13 @@ class Downlink:
         by_address4, by_prefix6 = self._network.bearer_by_address4, self._network.bearer_by_prefix6
         read = sent = 0
         available = pipe.available()
-        source = source_of(device) if may_pump(pipe) else None
+        source = source_of(device) if self._is_bare and pipe.pumps else None
         while available and read < budget:
             if source is not None:
-                pumped = self._pump_from(source, host_open, available, budget - read)
+                pumped, has_more = self._pump_from(source, host_open, min(available, budget - read))
                 available, read, sent = available - pumped, read + pumped, sent + pumped
+                if not has_more:
+                    break
                 if pumped:
                     continue
             slot = take()
@@ -178,19 +181,20 @@ class Downlink:
         self._publish(sent)
         return read, sent
 
-    def _pump_from(self, source: Source, host_open: list[bool], available: int, budget: int) -> int:
-        """Move with the native pump what is for a bearer that takes it; how many packets."""
-        interface, turn = source.turn()
-        if interface is None:
-            return 0
-        packed = pack_bearers(self._network.bearers, host_open)
-        done = self._pipe.pump_in(interface, available, packed, min(turn, budget), self._tally.numbers)
-        source.took(done)
-        passed = [bearer.downlink if bearer is not None else None for bearer in self._network.bearers]
-        self._tally.settle(passed, DropReason.LOST_IN_FLIGHT)
+    def _pump_from(self, source: Source, host_open: list[bool], limit: int) -> tuple[int, bool]:
+        """Move with the native pump what is for a bearer that takes it.
+
+        Returns:
+            How many packets, and whether somebody may have more.
+        """
+        interface, limit = source.turn(limit)
+        if interface is None or interface.is_covered:
+            return 0, interface is not None
+        done = self._pipe.pump_in(interface, limit, self._network.records(host_open), self._tally)
+        self._tally.settle(self._counters, DropReason.LOST_IN_FLIGHT)
         if malformed := interface.take_malformed():
             self.strays.drop(DropReason.BAD_OFFLOAD, malformed)
-        return done
+        return done, source.took(done, is_dry=done < limit and not interface.has_packet)
 
     def _return_unused(self) -> None:
         """Give back a buffer that holds nothing: out of bounds, or smaller than any frame."""

@@ -134,7 +134,10 @@ class Modem:
             return  # without power nobody looks at the rings; `_come_up` will
         if pipe is Pipe.TX:
             self._take_frames()
-        self._send_pending(now)
+        if self._owed or self._downlink.pending_count:
+            self._send_pending(now)
+        elif pipe is Pipe.RX:
+            self._watch(now)
 
     @property
     def wants_network_packets(self) -> bool:
@@ -175,6 +178,11 @@ class Modem:
             self._take_frames()
             if not self._send_pending(now) and not self._downlink.has_buffer():
                 self._outbox.append(RingDoorbell(Pipe.RX))
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether `take_actions` is worth calling."""
+        return bool(self._outbox)
 
     def take_actions(self) -> list[Action]:
         actions = self._outbox[:]

@@ -15,7 +15,7 @@ import struct
 from typing import Final
 
 from bamdmux.actions import Action, Log, LogEvent, Pipe, RingDoorbell, Severity
-from bamdmux.bam.pipe import PipePeer, may_pump
+from bamdmux.bam.pipe import PipePeer
 from bamdmux.counters import Counters, DropReason
 from bamdmux.modem.network import (
     PASSES,
@@ -23,7 +23,6 @@ from bamdmux.modem.network import (
     Bearer,
     PacketDataNetwork,
     check_uplink,
-    pack_bearers,
     source6,
 )
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
@@ -56,7 +55,10 @@ class Uplink:
 
     def __init__(self, pipe: PipePeer, network: PacketDataNetwork, outbox: list[Action]) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipePeer  # and nothing that is wrapped around one
+        self._network = network
         self._bearers = network.bearers
+        self._counters = [bearer.uplink if bearer is not None else None for bearer in network.bearers]
         self._outbox = outbox
         self._frame = bytearray(_LARGEST_TRANSFER)
         self._frame_view = memoryview(self._frame)
@@ -83,7 +85,7 @@ class Uplink:
         bearers, host_open, max_packet_bytes = self._bearers, self.host_open, self._max_packet_bytes
         solicitations: list[Solicitation] = []
         count = left = pipe.available()  # once: a host that queues as fast as we take must not keep us here
-        interface = interface_of(device) if may_pump(pipe) else None
+        interface = interface_of(device) if self._is_bare and pipe.pumps else None
         while left:
             if interface is not None:
                 left -= self._pump_to(interface, left)
@@ -135,11 +137,9 @@ class Uplink:
 
     def _pump_to(self, interface: Interface, count: int) -> int:
         """Take with the native pump what is plain data of a bearer; how many frames, at most `count`."""
-        packed = pack_bearers(self._bearers, self.host_open)
-        done = self._pipe.pump_out(interface, count, self._max_packet_bytes, packed, self._tally.numbers)
-        if done:
-            passed = [bearer.uplink if bearer is not None else None for bearer in self._bearers]
-            self._tally.settle(passed, DropReason.DEVICE_REFUSED)
+        records = self._network.records(self.host_open)
+        done = self._pipe.pump_out(interface, count, self._max_packet_bytes, records, self._tally)
+        self._tally.settle(self._counters, DropReason.DEVICE_REFUSED)
         return done
 
     def _take_other(self, classified: int, size: int) -> None:

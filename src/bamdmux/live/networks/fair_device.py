@@ -26,6 +26,7 @@ class FairDevice:
 
     def __init__(self, tuns: Sequence[Tun]) -> None:
         assert tuns, "a device without a TUN reads nothing"
+        self._tuns = tuns
         self._by_descriptor = {tun.fileno(): tun for tun in tuns}
         self._epoll = select.epoll()  # readable itself, when one of those in it is
         for descriptor in self._by_descriptor:
@@ -58,17 +59,31 @@ class FairDevice:
     @property
     def has_packet(self) -> bool:
         """Whether there is more to be read than the descriptor tells of: the rest of super-packets."""
-        return any(tun.has_packet for tun in self._by_descriptor.values())
+        return any(tun.has_packet for tun in self._ready)
 
-    def turn(self) -> tuple[Interface | None, int]:
+    @property
+    def pumps(self) -> bool:
+        """Whether the native pump may do our work; see `Tun.pumps`."""
+        return self._tuns[0].pumps
+
+    @pumps.setter
+    def pumps(self, pumps: bool) -> None:
+        for tun in self._tuns:
+            tun.pumps = pumps
+
+    def turn(self, limit: int) -> tuple[Interface | None, int]:
         """See `Source`."""
         if not self._left or not self._ready:
             self._next_turn()
-        return (self._ready[0].interface, self._left) if self._ready else (None, 0)
+        return (self._ready[0].interface, min(limit, self._left)) if self._ready else (None, 0)
 
-    def took(self, count: int) -> None:
-        """See `Source`."""
+    def took(self, count: int, *, is_dry: bool) -> bool:
+        """See `Source`. Whoever gets packets now has them read in the next batch."""
         self._left -= count
+        if is_dry:
+            self._ready.popleft()
+            self._left = QUANTUM
+        return bool(self._ready)
 
     def _next_turn(self) -> None:
         """Whose turn it was goes last, behind those who have got packets meanwhile."""
@@ -77,9 +92,6 @@ class FairDevice:
             if mask & select.EPOLLERR:  # somebody has deleted the interface: it would be readable for ever
                 self._epoll.unregister(descriptor)
             elif tun not in self._ready:
-                self._ready.append(tun)
-        for tun in self._by_descriptor.values():
-            if tun.has_packet and tun not in self._ready:
                 self._ready.append(tun)
         if not self._left:
             self._ready.rotate(-1)

@@ -122,7 +122,9 @@ _RULES: Final[dict[type, dict[str, Rule]]] = {
     },
     ModemPowerLine: {"_edge_count": _behind(Line.MODEM_POWER)},
     Removal: {"deadline": _instant()},
-    ReceiveRing: dict.fromkeys(("_pipe", "_slots", "_private", "_tally"), _left_out),
+    ReceiveRing: dict.fromkeys(
+        ("_pipe", "_slots", "_private", "_tally", "_devices", "_interfaces"), _left_out
+    ),
     TransmitRing: dict.fromkeys(
         (
             *("_pipe", "_slots", "_read_views", "_channels", "_packet_bytes", "_frame_bytes", "_commands"),
@@ -166,10 +168,21 @@ _RULES: Final[dict[type, dict[str, Rule]]] = {
         "ack_count": _left_out,
     },
     Uplink: dict.fromkeys(
-        ("_pipe", "_bearers", "_frame", "_frame_view", "_logged", "frame_count", "strays", "_tally"),
+        (
+            "_pipe",
+            "_network",
+            "_bearers",
+            "_counters",
+            "_frame",
+            "_frame_view",
+            "_logged",
+            "frame_count",
+            "strays",
+            "_tally",
+        ),
         _left_out,
     ),
-    Downlink: dict.fromkeys(("_pipe", "_network", "_tally", "frame_count", "strays"), _left_out),
+    Downlink: dict.fromkeys(("_pipe", "_network", "_counters", "_tally", "frame_count", "strays"), _left_out),
     PowerWatch: {"_ack_edges": _behind(Line.MODEM_ACK)},
 }
 _PLAIN: Final = frozenset((int, bool, str, bytes, type(None)))

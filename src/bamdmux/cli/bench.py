@@ -1,0 +1,1 @@
+/work/main/src/bamdmux/cli/bench.py
