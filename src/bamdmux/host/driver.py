@@ -11,7 +11,7 @@ who acts, in which order.
 Where it departs from the kernel on purpose, the line says `Differs:`; docs/differences.md lists them all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bamdmux.actions import Action, Line, Log, LogEvent, LookAtLine, Pipe, Removed, RingDoorbell, Severity
@@ -108,9 +108,9 @@ class HostDriver:
         return self._removal.is_asked
 
     @property
-    def welcome_channels(self) -> list[int]:
-        """Whose packets `transmit` would read, unless `is_stopped`; in their order."""
-        return self.channels.welcome() if not self.is_leaving else []
+    def welcome_channels(self) -> Sequence[Channel]:
+        """Whose packets `transmit` would read, unless `is_stopped`."""
+        return self.channels.welcome() if not self._removal.is_asked else ()
 
     @property
     def is_stopped(self) -> bool:
@@ -153,8 +153,9 @@ class HostDriver:
             waiting: channels whose interfaces have packets. Those that may not transmit are passed over.
             budget: how many packets at most, of all interfaces together.
         """
-        self._transmit_ring.place_waiting_commands()
-        left = total = 0 if self.is_leaving else min(budget, self._transmit_ring.free)
+        if self._transmit_ring.waiting_commands:
+            self._transmit_ring.place_waiting_commands()
+        left = total = 0 if self._removal.is_asked else min(budget, self._transmit_ring.free)
         turn = self.channels.in_turn(waiting)
         while turn and left:
             share, one_more = divmod(left, len(turn))
@@ -179,9 +180,7 @@ class HostDriver:
         self._push(now)
 
     def _send_close(self, channel: Channel, now: Instant) -> None:
-        self.channels.stop(channel)
-        if channel.is_open_queued:
-            channel.is_open_queued = channel.is_open = False
+        if self.channels.close(channel):
             self._transmit_ring.queue_command(Frame(Command.CLOSE, channel.index))
             self._push(now)
 
@@ -190,7 +189,8 @@ class HostDriver:
         if self._removal.vote_is_over:
             return
         ring = self._transmit_ring
-        ring.place_waiting_commands()
+        if ring.waiting_commands:
+            ring.place_waiting_commands()
         if not ring.free:
             self.channels.stop_all()
         if ring.pending and self._vote.request(now) and self._modem_power.is_up:
@@ -198,14 +198,15 @@ class HostDriver:
 
     def _submit(self, now: Instant) -> None:
         """Hand what is pending to the modem: there is power."""
-        self._open_transmit_pipe()
+        if not self._tx.is_open:
+            self._tx.open()
         if not self._transmit_ring.pending:
             return
         self._vote.busy()
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
         self._outbox.append(_RING_TX)
-        if self._look_again_at is None and not self.is_leaving:
+        if self._look_again_at is None and not self._removal.is_asked:
             self._look_again_at = now + self._look_again_ns
         for command in commands:
             channel = self.channels[command.channel]
@@ -220,7 +221,7 @@ class HostDriver:
         """The modem may be done with some of our slots."""
         if not self._tx.is_open or not self._transmit_ring.reap():
             return
-        is_watched = self._tx.in_flight and not self.is_leaving
+        is_watched = self._tx.in_flight and not self._removal.is_asked
         self._look_again_at = now + self._look_again_ns if is_watched else None
         self._space_freed()
         self._push(now)
@@ -242,7 +243,8 @@ class HostDriver:
 
     def _space_freed(self) -> None:
         """There may be free slots: commands that wait for one come first."""
-        self._transmit_ring.place_waiting_commands()
+        if self._transmit_ring.waiting_commands:
+            self._transmit_ring.place_waiting_commands()
         if self._transmit_ring.free:
             self.channels.wake_all()
 
@@ -402,7 +404,7 @@ class HostDriver:
         # Differs: the kernel waits for an interrupt. If that of a rise is lost and the modem stays up, for it
         # sees a new vote before it has fallen, there is never another one (bam_dmux_pc_irq()).
         self._outbox.append(LookAtLine(Line.MODEM_POWER))
-        if self._transmit_ring.has_waiting_commands:
+        if self._transmit_ring.waiting_commands:
             self._vote.retry_later(now)
 
     def _give_up(self, leftovers: Leftovers, reason: DropReason) -> None:
@@ -437,7 +439,7 @@ class HostDriver:
         self._continue_removal(now)
 
     def _continue_removal(self, now: Instant) -> None:
-        if not self._transmit_ring.has_waiting_commands:
+        if not self._transmit_ring.waiting_commands:
             self._drop_vote(now)
 
     def _drop_vote(self, now: Instant) -> None:

@@ -54,7 +54,13 @@ class Leftovers:
 
 
 class TransmitRing:
-    """The slots of the TX pipe."""
+    """The slots of the TX pipe.
+
+    Attributes:
+        free: slots that hold nothing.
+        pending: slots that wait for power.
+        waiting_commands: those that found no slot, at most two for each channel.
+    """
 
     def __init__(self, pipe: PipeOwner) -> None:
         self._pipe = pipe
@@ -70,30 +76,19 @@ class TransmitRing:
         self._command_count = 0  # of them, those that are there
         self._oldest = 0
         self._submitted = 0
-        self._pending = 0
-        self._waiting: deque[Frame] = deque()  # commands that found no slot: at most two for each channel
-
-    @property
-    def free(self) -> int:
-        return self._size - self._submitted - self._pending
+        self.pending = 0
+        self.free = self._size
+        self.waiting_commands: deque[Frame] = deque()
 
     @property
     def is_empty(self) -> bool:
-        return self._submitted == 0 == self._pending
-
-    @property
-    def pending(self) -> int:
-        return self._pending
+        return self._submitted == 0 == self.pending
 
     @property
     def pending_packets(self) -> int:
         """Pending slots that hold no command."""
         first = self._oldest + self._submitted
-        return sum(self._commands[(first + i) % self._size] is None for i in range(self._pending))
-
-    @property
-    def has_waiting_commands(self) -> bool:
-        return bool(self._waiting)
+        return sum(self._commands[(first + i) % self._size] is None for i in range(self.pending))
 
     # In
 
@@ -113,7 +108,7 @@ class TransmitRing:
         write_header, write_padding = HEADER_WORD.pack_into, _PADDING.pack_into
         channel_index = channel.index
         header_base = MAGIC | channel_index << CHANNEL_SHIFT
-        index = (self._oldest + self._submitted + self._pending) % size
+        index = (self._oldest + self._submitted + self.pending) % size
         limit = min(budget, self.free)
         filled = byte_count = 0
         while filled < limit:
@@ -141,7 +136,8 @@ class TransmitRing:
             index += 1
             if index == size:
                 index = 0
-        self._pending += filled
+        self.pending += filled
+        self.free -= filled
         counters.packet_count += filled
         counters.byte_count += byte_count
         return filled
@@ -149,7 +145,7 @@ class TransmitRing:
     def _pump_from(self, interface: Interface, channel: Channel, budget: int) -> int:
         """As `fill_from`, with the native pump."""
         counters, size = channel.transmitted, self._size
-        first = (self._oldest + self._submitted + self._pending) % size
+        first = (self._oldest + self._submitted + self.pending) % size
         filled, byte_count, too_long = interface.fill_slots(
             self._pipe.pump,
             first,
@@ -162,7 +158,8 @@ class TransmitRing:
         at_end = min(filled, size - first)
         self._channels[first : first + at_end] = bytes((channel.index,)) * at_end
         self._channels[: filled - at_end] = bytes((channel.index,)) * (filled - at_end)
-        self._pending += filled
+        self.pending += filled
+        self.free -= filled
         counters.packet_count += filled
         counters.byte_count += byte_count
         if too_long:
@@ -180,31 +177,36 @@ class TransmitRing:
         if frame == self._last_unsent(frame.channel):
             return
         opening = Frame(Command.OPEN, frame.channel)
-        if frame.command is Command.CLOSE and opening in self._waiting:
-            del self._waiting[max(i for i, waiting in enumerate(self._waiting) if waiting == opening)]
+        if frame.command is Command.CLOSE and opening in self.waiting_commands:
+            del self.waiting_commands[
+                max(i for i, waiting in enumerate(self.waiting_commands) if waiting == opening)
+            ]
             return
-        self._waiting.append(frame)
+        self.waiting_commands.append(frame)
         self.place_waiting_commands()
 
     def _last_unsent(self, channel: int) -> Frame | None:
         """The last command for a channel that was not yet handed to the pipe."""
         first = self._oldest + self._submitted
-        pending = [self._commands[(first + i) % self._size] for i in range(self._pending)]
-        commands = [frame for frame in (*pending, *self._waiting) if frame and frame.channel == channel]
+        pending = [self._commands[(first + i) % self._size] for i in range(self.pending)]
+        commands = [
+            frame for frame in (*pending, *self.waiting_commands) if frame and frame.channel == channel
+        ]
         return commands[-1] if commands else None
 
     def place_waiting_commands(self) -> None:
         """Give waiting commands the slots that are free, before any packet."""
-        while self._waiting and self.free:
-            frame = self._waiting.popleft()
+        while self.waiting_commands and self.free:
+            frame = self.waiting_commands.popleft()
             encoded = encode_frame(frame)
-            index = (self._oldest + self._submitted + self._pending) % self._size
+            index = (self._oldest + self._submitted + self.pending) % self._size
             self._slots[index][: len(encoded)] = encoded
             self._channels[index] = frame.channel
             self._frame_bytes[index] = len(encoded)
             self._commands[index] = frame
             self._command_count += 1
-            self._pending += 1
+            self.pending += 1
+            self.free -= 1
 
     # Out
 
@@ -213,7 +215,7 @@ class TransmitRing:
         submit, frame_bytes, commands, size = self._pipe.submit, self._frame_bytes, self._commands, self._size
         sent: list[Frame] = []
         index = (self._oldest + self._submitted) % size
-        count = self._pending
+        count = self.pending
         if not self._command_count and self._is_bare and self._pipe.pumps:
             self._pipe.pump_out(index, count, frame_bytes)
             count = 0
@@ -224,8 +226,8 @@ class TransmitRing:
             index += 1
             if index == size:
                 index = 0
-        self._submitted += self._pending
-        self._pending = 0
+        self._submitted += self.pending
+        self.pending = 0
         return sent
 
     # Back
@@ -233,25 +235,29 @@ class TransmitRing:
     def reap(self) -> int:
         """Take back the slots that the modem is done with; how many."""
         count = self._pipe.completed()
-        self._pipe.retire(count)
-        if self._command_count:
-            for offset in range(count):
-                self._forget_command((self._oldest + offset) % self._size)
-        self._oldest = (self._oldest + count) % self._size
-        self._submitted -= count
+        if count:
+            self._pipe.retire(count)
+            if self._command_count:
+                for offset in range(count):
+                    self._forget_command((self._oldest + offset) % self._size)
+            self._oldest = (self._oldest + count) % self._size
+            self._submitted -= count
+            self.free += count
         return count
 
     def take_submitted(self) -> Leftovers:
         """The pipe was terminated: its slots are ours again, and what was in them did not arrive."""
         leftovers = self._take(self._submitted)
+        self.free += self._submitted
         self._submitted = 0
         return leftovers
 
     def take_pending(self) -> Leftovers:
         """Give up what waits for power."""
         assert self._submitted == 0, "pending slots are behind the submitted ones"
-        leftovers = self._take(self._pending)
-        self._pending = 0
+        leftovers = self._take(self.pending)
+        self.free += self.pending
+        self.pending = 0
         return leftovers
 
     def _take(self, count: int) -> Leftovers:
@@ -273,11 +279,11 @@ class TransmitRing:
 
     def return_commands(self, commands: list[Frame]) -> None:
         """Commands never get lost: these come first when there is power again."""
-        self._waiting.extendleft(reversed(commands))
+        self.waiting_commands.extendleft(reversed(commands))
 
     def forget_commands(self) -> None:
         """Whoever was to hear them is dead."""
-        self._waiting.clear()
+        self.waiting_commands.clear()
 
     def discard_from(self, device: NetDevice, counters: Counters) -> None:
         """Throw away what an interface that went down still had queued."""

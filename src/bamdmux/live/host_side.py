@@ -35,6 +35,7 @@ from bamdmux.actions import (
 from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipeOwner
+from bamdmux.host.channels import Channel
 from bamdmux.host.driver import HostDriver
 from bamdmux.live.addresses import Netlink, form_no_link_local, restore_link_local
 from bamdmux.live.faults import Relay
@@ -112,7 +113,8 @@ class HostSide:
         # descriptor to let go of and to take up again, and not one for each channel.
         self._readable = select.epoll()
         self._channels_of: dict[int, int] = {}  # by descriptor, of those in it
-        self._watched: list[int] = []  # the channels of those in it
+        self._watched: set[int] = set()  # the channels of those in it
+        self._welcome: Sequence[Channel] = ()  # they, as the driver said
         self._waiting: list[int] = []  # channels whose TUNs were found readable
         self._begun: list[int] = []  # channels of whose last super-packet there is more to be read
         self._identified: set[int] = set()  # indexes of the interfaces that have been up
@@ -271,15 +273,16 @@ class HostSide:
         self.driver.netdev_registered(channel, tun, now)
 
     def _unregister(self, channel: int) -> None:
-        self._set_watched([each for each in self._watched if each != channel])
+        self._set_watched(self._watched - {channel})
         self._removed.append(self.tuns.pop(channel))
         self._begun.clear()
 
     def arm(self) -> None:
         """Watch the TUNs whose packets are welcome, and no others; come back for what was begun."""
         welcome, descriptor = self.driver.welcome_channels, self._readable.fileno()
-        if welcome != self._watched:
-            self._set_watched(welcome)
+        if welcome is not self._welcome:
+            self._welcome = welcome
+            self._set_watched({channel.index for channel in welcome})
         if not welcome or self.driver.is_stopped:
             self._loop.forget(descriptor)
         else:
@@ -287,8 +290,8 @@ class HostSide:
             if self._begun:
                 self._loop.call_soon(_now)
 
-    def _set_watched(self, channels: list[int]) -> None:
-        for channel in {*channels} ^ {*self._watched}:
+    def _set_watched(self, channels: set[int]) -> None:
+        for channel in channels ^ self._watched:
             descriptor = self.tuns[channel].fileno()
             if channel in channels:
                 self._channels_of[descriptor] = channel
@@ -299,7 +302,8 @@ class HostSide:
         self._watched = channels
 
     def _forget_interfaces(self) -> None:
-        self._set_watched([])
+        self._set_watched(set())
+        self._welcome = ()
         close_all(list(self.tuns.values()))
         self.tuns.clear()
         self._waiting.clear()

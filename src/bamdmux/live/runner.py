@@ -100,12 +100,13 @@ class Runner:
     def settle(self) -> None:
         """Let the sides answer one another until all are quiet, and arm what to wait for."""
         sides, now = self._sides, self.now
+        quiet_count = 0
         for _ in range(SETTLE_ROUNDS):
-            is_quiet = True
             for side in sides:
-                if side.carry_out_actions(now):
-                    is_quiet = False
-            if is_quiet:
+                quiet_count = 0 if side.carry_out_actions(now) else quiet_count + 1
+                if quiet_count == len(sides):
+                    break
+            if quiet_count >= len(sides):
                 break
         else:
             raise AssertionError(f"the machines did not settle within {SETTLE_ROUNDS} rounds")

@@ -133,6 +133,8 @@ _RULES: Final[dict[type, dict[str, Rule]]] = {
         _left_out,
     ),
     Channels: {
+        "_welcome": _left_out,
+        "_flowing": _left_out,
         "_channels": _those_in_use,
         "received": _left_out,
         "active_devices": _which_are_there,
@@ -278,7 +280,7 @@ class StateReader:
     def _ring(self, host: HostDriver) -> tuple[object, ...]:
         """The frames that wait for power; those handed over are the pipe's."""
         ring, described = host._transmit_ring, []
-        for entry in range(ring._submitted, ring._submitted + ring._pending):
+        for entry in range(ring._submitted, ring._submitted + ring.pending):
             index = (ring._oldest + entry) % ring._size
             command = ring._commands[index]
             described.append(self._frame(ring._slots[index], 0) if command is None else self._value(command))
