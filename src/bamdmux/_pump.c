@@ -657,6 +657,16 @@ static uint32_t read_header(const uint8_t *frame, uint32_t transfer_bytes, uint3
 
 /* -- The four ways -- */
 
+/* Whether to stop before the next packet. A super-packet that was begun goes on, whatever the budget says; one that was
+ * not waits for more space, and stays whole, but for the first, which has to begin at some time. */
+static bool stops_at(const struct given *given, bool is_first, uint32_t budget, uint32_t space)
+{
+    if (given->at && given->index)
+        return false;
+    bool is_too_large = given->at && (given->bytes - given->header_bytes - 1) / given->segment_bytes >= space;
+    return !budget || (is_too_large && !is_first);
+}
+
 struct filled {
     uint32_t packets, too_long;
     uint64_t bytes;
@@ -664,14 +674,17 @@ struct filled {
 
 /* TransmitRing.fill_from: packets into slots from `index` on. What does not fit costs budget too, so that a flood of it
  * cannot hold us. */
-static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_t index, uint32_t limit,
+static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_t index, uint32_t space, uint32_t budget,
                                uint32_t channel, uint32_t max_packet, uint32_t *packet_bytes, uint32_t *frame_bytes)
 {
     struct filled filled = {0};
-    for (; limit; limit--) {
+    while (space && (budget || self->given.bytes)) {
         enum taken taken = take_given(self);
         if (taken == NONE_WAITS)
             break;
+        if (taken == HAVE_PACKET && stops_at(&self->given, !filled.packets, budget, space))
+            break;
+        budget -= budget > 0;
         if (taken == WAS_MALFORMED)
             continue;
         uint32_t bytes = (uint32_t)next_bytes(&self->given);
@@ -689,6 +702,7 @@ static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_
         packet_bytes[index] = bytes;
         frame_bytes[index] = HEADER_BYTES + bytes + pad;
         index = next_of(index, pipe->slots);
+        space--;
         filled.packets++;
         filled.bytes += bytes;
     }
@@ -794,20 +808,22 @@ static uint8_t find_bearer(const struct bearer *bearers, const uint8_t *packet, 
 }
 
 /* Downlink.fill_from: packets of the network to buffers of the host. */
-static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t limit,
-                                  uint32_t generation, const struct bearer *bearers, struct tally *tally)
+static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t space,
+                                  uint32_t budget, uint32_t generation, const struct bearer *bearers,
+                                  struct tally *tally)
 {
     struct given *given = &network->given;
     uint32_t done = 0;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    while (done < limit) {
+    while (done < space && (budget || given->bytes)) {
         enum taken taken = take_given(network);
         if (taken == NONE_WAITS)
             break;
-        if (taken == WAS_MALFORMED) {
-            limit--; /* so that a flood of them cannot hold us */
+        if (taken == HAVE_PACKET && stops_at(given, !done, budget, space - done))
+            break;
+        budget -= budget > 0; /* for one that is malformed too, so that a flood of them cannot hold us */
+        if (taken == WAS_MALFORMED)
             continue;
-        }
         size_t bytes = next_bytes(given);
         uint8_t channel = find_bearer(bearers, given->packet, bytes);
         struct descriptor descriptor = load_descriptor(pipe, position);
@@ -1022,11 +1038,11 @@ static PyObject *fill_slots(PyObject *object, PyObject *arguments)
     enum { PACKET_BYTES, FRAME_BYTES, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
-    unsigned first, limit, channel, mtu;
-    if (PyArg_ParseTuple(arguments, "O!IIIIw*w*", pipe_type, &place, &first, &limit, &channel, &mtu,
+    unsigned first, space, budget, channel, mtu;
+    if (PyArg_ParseTuple(arguments, "O!IIIIIw*w*", pipe_type, &place, &first, &space, &budget, &channel, &mtu,
                          &views[PACKET_BYTES], &views[FRAME_BYTES])) {
         const struct pipe *pipe = &((Pipe *)place)->pipe;
-        if (is_true(first < pipe->slots && limit <= pipe->slots && channel < CHANNELS &&
+        if (is_true(first < pipe->slots && space <= pipe->slots && channel < CHANNELS &&
                         holds(&views[PACKET_BYTES], pipe->slots, sizeof(uint32_t)) &&
                         holds(&views[FRAME_BYTES], pipe->slots, sizeof(uint32_t)),
                     "slots do not fit the pipe")) {
@@ -1034,7 +1050,7 @@ static PyObject *fill_slots(PyObject *object, PyObject *arguments)
             uint32_t room = pipe->slot_bytes > around ? pipe->slot_bytes - around : 0;
             struct filled filled;
             Py_BEGIN_ALLOW_THREADS
-            filled = fill_from((Interface *)object, pipe, first, limit, channel, mtu < room ? mtu : room,
+            filled = fill_from((Interface *)object, pipe, first, space, budget, channel, mtu < room ? mtu : room,
                                views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
             Py_END_ALLOW_THREADS
             result = Py_BuildValue("IKI", filled.packets, (unsigned long long)filled.bytes, filled.too_long);
@@ -1125,17 +1141,17 @@ static PyObject *fill_buffers(PyObject *object, PyObject *arguments)
     enum { BEARERS, TALLY, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
-    unsigned position, limit, generation;
-    if (PyArg_ParseTuple(arguments, "O!IIIy*w*", pipe_type, &place, &position, &limit, &generation, &views[BEARERS],
-                         &views[TALLY])) {
+    unsigned position, space, budget, generation;
+    if (PyArg_ParseTuple(arguments, "O!IIIIy*w*", pipe_type, &place, &position, &space, &budget, &generation,
+                         &views[BEARERS], &views[TALLY])) {
         const struct pipe *pipe = &((Pipe *)place)->pipe;
-        if (is_true(position < pipe->entries && limit < pipe->entries &&
+        if (is_true(position < pipe->entries && space < pipe->entries &&
                         holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
                         holds(&views[TALLY], 1, sizeof(struct tally)),
                     "entries or bearers do not fit the pipe")) {
             uint32_t done;
             Py_BEGIN_ALLOW_THREADS
-            done = fill_buffers_from((Interface *)object, pipe, position, limit, generation, views[BEARERS].buf,
+            done = fill_buffers_from((Interface *)object, pipe, position, space, budget, generation, views[BEARERS].buf,
                                      views[TALLY].buf);
             Py_END_ALLOW_THREADS
             result = PyLong_FromUnsignedLong(done);
@@ -1151,14 +1167,14 @@ static PyMethodDef interface_methods[] = {
      "How many packets had headers that could not be true, since it was last asked."},
     {"write", write_one, METH_O, "Hand packet information and packet to the kernel: NetDevice.write."},
     {"fill_slots", fill_slots, METH_VARARGS,
-     "fill_slots(pipe, first, limit, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
-     "TransmitRing.fill_from. Slots from `first` on are filled, at most `limit`; the two arrays of u32 have one\n"
+     "fill_slots(pipe, first, space, budget, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
+     "TransmitRing.fill_from. Slots from `first` on are filled, at most `space`; the two arrays of u32 have one\n"
      "number for each slot."},
     {"take_frames", take_frames, METH_VARARGS,
      "take_frames(pipe, position, count, generation, max_packet, bearers, tally) -> entries\n\n"
      "Uplink.drain_to, up to the first frame that is no plain data of a bearer."},
     {"fill_buffers", fill_buffers, METH_VARARGS,
-     "fill_buffers(pipe, position, limit, generation, bearers, tally) -> entries\n\n"
+     "fill_buffers(pipe, position, space, budget, generation, bearers, tally) -> entries\n\n"
      "Downlink.fill_from, up to the first packet that no bearer takes, or a buffer that is none. What `tally`\n"
      "counts as refused was lost in flight."},
     {NULL, NULL, 0, NULL},

@@ -74,7 +74,8 @@ class Interface(Protocol):
         self,
         pipe: Any,
         first: int,
-        limit: int,
+        space: int,
+        budget: int,
         channel: int,
         mtu: int,
         packet_bytes: "array[int]",
@@ -93,7 +94,14 @@ class Interface(Protocol):
     ) -> int: ...
 
     def fill_buffers(
-        self, pipe: Any, position: int, limit: int, generation: int, bearers: memoryview, tally: "array[int]"
+        self,
+        pipe: Any,
+        position: int,
+        space: int,
+        budget: int,
+        generation: int,
+        bearers: memoryview,
+        tally: "array[int]",
     ) -> int: ...
 
 
@@ -115,8 +123,12 @@ def make_interface(descriptor: int, *, merges_udp: bool) -> Interface:
 class Source(Protocol):
     """A device whose packets the native pump may read; it may be made of several interfaces."""
 
-    def turn(self, limit: int) -> tuple[Interface | None, int]:
-        """Whose packets are next, and how many of them, at most `limit`; None: nobody has any."""
+    @property
+    def has_packet(self) -> bool:
+        """Whether there is the rest of a super-packet, or one that was not begun for want of space."""
+
+    def turn(self) -> tuple[Interface | None, int]:
+        """Whose packets are next, and how many of them; None: nobody has any."""
 
     def took(self, count: int, *, is_dry: bool) -> bool:
         """So many of them were read, and there are no more if it is dry; whether another may have some."""

@@ -240,14 +240,20 @@ class PipePeer:
             )
         )
 
-    def pump_in(self, interface: Interface, limit: int, bearers: memoryview, tally: Tally) -> int:
-        """Fill buffers, at most `limit`, with the native pump; see `take` and `complete`.
+    def pump_in(
+        self, interface: Interface, space: int, budget: int, bearers: memoryview, tally: Tally
+    ) -> int:
+        """Fill buffers, at most `space`, with the native pump; see `take` and `complete`.
+
+        A super-packet that the budget would cut is finished.
 
         Returns:
             How many packets that were: up to the first that is for no bearer, or that finds no buffer.
         """
         return self._pumped(
-            interface.fill_buffers(self.pump, self._position, limit, self._generation, bearers, tally.numbers)
+            interface.fill_buffers(
+                self.pump, self._position, space, budget, self._generation, bearers, tally.numbers
+            )
         )
 
     def _pumped(self, done: int) -> int:

@@ -14,7 +14,18 @@ Where it departs from the kernel on purpose, the line says `Differs:`; docs/diff
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bamdmux.actions import Action, Line, Log, LogEvent, LookAtLine, Pipe, Removed, RingDoorbell, Severity
+from bamdmux.actions import (
+    Action,
+    Line,
+    Log,
+    LogEvent,
+    LookAtLine,
+    Pipe,
+    Removed,
+    RingDoorbell,
+    Serve,
+    Severity,
+)
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Answer, Channel, Channels
@@ -146,18 +157,41 @@ class HostDriver:
         """The interface's MTU: longer packets are not sent."""
         self.channels[index].mtu = mtu
 
-    def transmit(self, waiting: Iterable[int], now: Instant, budget: int = 32) -> int:
+    def transmit(
+        self, waiting: Iterable[int], now: Instant, budget: int = 32, next_door: Serve | None = None
+    ) -> int:
         """Read packets of the interfaces that have some, each in turn; how many.
 
         Args:
             waiting: channels whose interfaces have packets. Those that may not transmit are passed over.
             budget: how many packets at most, of all interfaces together.
+            next_door: the modem's `serve`, where it is a call away: it takes what we send at once, and the
+                ring is used again and again.
         """
         if self._transmit_ring.waiting_commands:
             self._transmit_ring.place_waiting_commands()
-        left = total = 0 if self._removal.is_asked else min(budget, self._transmit_ring.free)
+        if self._removal.is_asked:
+            return 0
+        free = self._transmit_ring.free
+        if next_door is None:
+            total = self._fill(waiting, min(budget, free))
+            if total or not self._transmit_ring.free:
+                self._push(now)
+            return total
+        total = 0
+        # One slot stays free, so that the queues need not be stopped and woken each time.
+        while total < budget and (filled := self._fill(waiting, min(budget - total, max(free - 1, 1)))):
+            total += filled
+            self._push(now, next_door)
+            self._transmitted(now)
+            free = self._transmit_ring.free
+        return total
+
+    def _fill(self, waiting: Iterable[int], limit: int) -> int:
+        """Let each channel fill slots in turn, at most `limit` of all; how many."""
+        left = limit
         turn = self.channels.in_turn(waiting)
-        while turn and left:
+        while turn and left > 0:
             share, one_more = divmod(left, len(turn))
             unserved, turn = turn, []
             for position, channel in enumerate(unserved):
@@ -168,9 +202,7 @@ class HostDriver:
                     turn.append(channel)
                 if position < one_more:  # so that next time it is the others who get one more
                     self.channels.was_served(channel)
-        if total != left or not self._transmit_ring.free:
-            self._push(now)
-        return total - left
+        return limit - left
 
     # To the modem
 
@@ -184,7 +216,7 @@ class HostDriver:
             self._transmit_ring.queue_command(Frame(Command.CLOSE, channel.index))
             self._push(now)
 
-    def _push(self, now: Instant) -> None:
+    def _push(self, now: Instant, next_door: Serve | None = None) -> None:
         """Something new may be in the ring: send it, or ask for power first."""
         if self._removal.vote_is_over:
             return
@@ -194,9 +226,9 @@ class HostDriver:
         if not ring.free:
             self.channels.stop_all()
         if ring.pending and self._vote.request(now) and self._modem_power.is_up:
-            self._submit(now)
+            self._submit(now, next_door)
 
-    def _submit(self, now: Instant) -> None:
+    def _submit(self, now: Instant, next_door: Serve | None = None) -> None:
         """Hand what is pending to the modem: there is power."""
         if not self._tx.is_open:
             self._tx.open()
@@ -205,7 +237,10 @@ class HostDriver:
         self._vote.busy()
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
-        self._outbox.append(_RING_TX)
+        if next_door is None:
+            self._outbox.append(_RING_TX)
+        else:
+            next_door(Pipe.TX, now)
         if self._look_again_at is None and not self._removal.is_asked:
             self._look_again_at = now + self._look_again_ns
         for command in commands:
@@ -261,11 +296,24 @@ class HostDriver:
             # (bam_dmux_pc_irq()).
             self._outbox.append(LookAtLine(Line.MODEM_POWER))
 
+    def serve(self, pipe: Pipe, now: Instant) -> None:
+        """As `doorbell_rang`, by somebody who then looks what has come of it, and wants no doorbell."""
+        if pipe is Pipe.RX and self._rx.is_open:
+            self._receive(now)
+            self._rx.publish()
+        else:
+            self.doorbell_rang(pipe, now)
+
     def _receive_what_is_there(self, now: Instant) -> None:
         if self._rx.is_open:
             self._received(now)
 
     def _received(self, now: Instant) -> None:
+        self._receive(now)
+        if self._rx.publish():
+            self._outbox.append(_RING_RX)
+
+    def _receive(self, now: Instant) -> None:
         channels = self.channels
         for arrival in self._receive_ring.drain_to(
             channels.active_devices, channels.received, self.unassigned
@@ -276,8 +324,6 @@ class HostDriver:
                 channels.remote_closed(channels[arrival.channel])
             else:
                 self._remote_opened(arrival, now)
-        if self._rx.publish():
-            self._outbox.append(_RING_RX)
 
     def _remote_opened(self, frame: Frame, now: Instant) -> None:
         """The modem announces a channel. That is not answered; our own OPEN goes with the interface."""

@@ -149,7 +149,8 @@ class TransmitRing:
         filled, byte_count, too_long = interface.fill_slots(
             self._pipe.pump,
             first,
-            min(budget, self.free),
+            self.free,
+            budget,
             channel.index,
             channel.mtu,
             self._packet_bytes,

@@ -61,8 +61,8 @@ class FusedLink:
             memory, layout, profile, network.device, loop, packet_data_network, self._control
         )
         self._network = network
-        self.host.meet(self._modem.modem)
-        self._modem.meet(self.host.driver)
+        self.host.meet(self._modem.modem, self._modem.modem.serve)
+        self._modem.meet(self.host.driver, self.host.driver.serve)
         self.runner = Runner(loop, [self.host, self._modem, self._control])
         self.faults = Faults(
             self.runner,
@@ -101,7 +101,7 @@ class FusedLink:
         self.host.unbind()
 
     def _bind(self, now: Instant) -> None:
-        self._modem.meet(self.host.driver)
+        self._modem.meet(self.host.driver, self.host.driver.serve)
         self.host.start(now)
 
     def status(self, now: Instant) -> dict[str, object]:

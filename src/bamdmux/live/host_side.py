@@ -26,6 +26,7 @@ from bamdmux.actions import (
     RegisterNetdev,
     Removed,
     RingDoorbell,
+    Serve,
     SetLine,
     StartQueue,
     StopQueue,
@@ -97,6 +98,7 @@ class HostSide:
         self.driver = self._make_driver()
         self.is_bound = False  # whether the driver was probed
         self.relay = Relay()
+        self.next_door: Serve | None = None  # not used while faults have their wraps around `far`
         self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
         self.hear: Callable[[Line, int, Instant], None] = self._hear  # the way that news of lines takes to us
         self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
@@ -132,8 +134,13 @@ class HostSide:
             ack_level=self._writers[Line.HOST_ACK].level,
         )
 
-    def meet(self, far: FarSide | None) -> None:
-        """This is at the other end from now on; None: nobody."""
+    def meet(self, far: FarSide | None, next_door: Serve | None = None) -> None:
+        """This is at the other end from now on; None: nobody.
+
+        Args:
+            next_door: its `serve`, if it is a machine of this process.
+        """
+        self.next_door = next_door
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:
@@ -181,7 +188,8 @@ class HostSide:
         """Give the driver the packets of the TUNs that were found readable."""
         if self._waiting or self._begun:
             waiting = self._waiting + [each for each in self._begun if each not in self._waiting]
-            self.driver.transmit(waiting, now, TRANSMIT_BUDGET)
+            next_door = self.next_door if self.far is self.relay.far else None
+            self.driver.transmit(waiting, now, TRANSMIT_BUDGET, next_door)
             self._waiting.clear()
             self._begun = [channel for channel in waiting if self.tuns[channel].has_packet]
 

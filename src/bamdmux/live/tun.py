@@ -184,9 +184,9 @@ class Tun:
         assert self.interface is not None
         self.interface.is_covered = not pumps
 
-    def turn(self, limit: int) -> tuple[Interface | None, int]:
+    def turn(self) -> tuple[Interface | None, int]:
         """See `Source`."""
-        return self.interface, limit
+        return self.interface, DRAIN_LIMIT
 
     def took(self, count: int, *, is_dry: bool) -> bool:
         """See `Source`."""

@@ -63,6 +63,7 @@ class Downlink:
         self._counters = [bearer.downlink if bearer is not None else None for bearer in network.bearers]
         self.frame_count = 0
         self.strays = Counters()  # what belongs to no bearer
+        self.ran_out = False  # the last `fill_from` ended for want of buffers
 
     @property
     def pending_count(self) -> int:
@@ -126,8 +127,13 @@ class Downlink:
         self._publish(sent)
         return sent
 
-    def fill_from(self, device: NetDevice, host_open: list[bool], budget: int) -> tuple[int, int]:
+    def fill_from(
+        self, device: NetDevice, host_open: list[bool], budget: int, *, rings: bool = True
+    ) -> tuple[int, int]:
         """Move packets from the network into buffers.
+
+        Args:
+            rings: the host is told that we have.
 
         Returns:
             How many packets were read, at most ``budget``; and how many of them were sent.
@@ -140,10 +146,10 @@ class Downlink:
         source = source_of(device) if self._is_bare and pipe.pumps else None
         while available and read < budget:
             if source is not None:
-                pumped, has_more = self._pump_from(source, host_open, min(available, budget - read))
+                pumped, has_more = self._pump_from(source, host_open, available, budget - read)
                 available, read, sent = available - pumped, read + pumped, sent + pumped
-                if not has_more:
-                    break
+                if not has_more or (pumped and source.has_packet):
+                    break  # they are dry; or there are not enough buffers for a super-packet
                 if pumped:
                     continue
             slot = take()
@@ -178,32 +184,37 @@ class Downlink:
             sent += 1
             counters.packet_count += 1
             counters.byte_count += length
-        self._publish(sent)
+        self.ran_out = not available or (source is not None and source.has_packet)
+        self._publish(sent, rings=rings)
         return read, sent
 
-    def _pump_from(self, source: Source, host_open: list[bool], limit: int) -> tuple[int, bool]:
+    def _pump_from(
+        self, source: Source, host_open: list[bool], available: int, budget: int
+    ) -> tuple[int, bool]:
         """Move with the native pump what is for a bearer that takes it.
 
         Returns:
             How many packets, and whether somebody may have more.
         """
-        interface, limit = source.turn(limit)
+        interface, turn = source.turn()
         if interface is None or interface.is_covered:
             return 0, interface is not None
-        done = self._pipe.pump_in(interface, limit, self._network.records(host_open), self._tally)
+        records, budget = self._network.records(host_open), min(turn, budget)
+        done = self._pipe.pump_in(interface, available, budget, records, self._tally)
         self._tally.settle(self._counters, DropReason.LOST_IN_FLIGHT)
         if malformed := interface.take_malformed():
             self.strays.drop(DropReason.BAD_OFFLOAD, malformed)
-        return done, source.took(done, is_dry=done < limit and not interface.has_packet)
+        is_dry = done < min(available, budget) and not interface.has_packet
+        return done, source.took(done, is_dry=is_dry)
 
     def _return_unused(self) -> None:
         """Give back a buffer that holds nothing: out of bounds, or smaller than any frame."""
         self.strays.drop(DropReason.BAD_DESCRIPTOR)
         self._pipe.complete(0)
 
-    def _publish(self, sent: int) -> None:
+    def _publish(self, sent: int, *, rings: bool = True) -> None:
         self.frame_count += sent
-        if self._pipe.publish():
+        if self._pipe.publish() and rings:
             self._outbox.append(_RING_DOORBELL)
 
     def _drop(self, bearer: Bearer | None, version: int, length: int, limit: int, is_cut: bool) -> None:

@@ -77,8 +77,12 @@ class Uplink:
         self._opened.clear()
         self._logged.clear()
 
-    def drain_to(self, device: NetDevice) -> list[Solicitation]:
-        """Take every frame that the host has queued; the solicitations among them wait for an answer."""
+    def drain_to(self, device: NetDevice, *, rings: bool = True) -> list[Solicitation]:
+        """Take every frame that the host has queued; the solicitations among them wait for an answer.
+
+        Args:
+            rings: the host is told that we have.
+        """
         pipe, view, frame = self._pipe, self._frame_view, self._frame
         take, complete, write = pipe.take, pipe.complete, device.write
         read_word, write_information = HEADER_WORD.unpack_from, _INFORMATION.pack_into
@@ -126,8 +130,14 @@ class Uplink:
             counters.byte_count += length
         if pipe.publish():
             self.frame_count += count
-            self._outbox.append(_RING_DOORBELL)
+            if rings:
+                self._outbox.append(_RING_DOORBELL)
         return solicitations
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether `take_opened` is worth calling."""
+        return bool(self._opened)
 
     def take_opened(self) -> list[int]:
         """The channels for which OPENs have come since the last call, also of those that were open."""

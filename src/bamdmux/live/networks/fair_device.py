@@ -45,7 +45,7 @@ class FairDevice:
     def read_into(self, buffer: memoryview) -> int:
         """See `NetDevice.read_into`."""
         ready = self._ready
-        if not self._left or not ready:
+        if self._left <= 0 or not ready:
             self._next_turn()
         while ready:
             length = ready[0].read_into(buffer)
@@ -71,11 +71,11 @@ class FairDevice:
         for tun in self._tuns:
             tun.pumps = pumps
 
-    def turn(self, limit: int) -> tuple[Interface | None, int]:
+    def turn(self) -> tuple[Interface | None, int]:
         """See `Source`."""
-        if not self._left or not self._ready:
+        if self._left <= 0 or not self._ready:
             self._next_turn()
-        return (self._ready[0].interface, min(limit, self._left)) if self._ready else (None, 0)
+        return (self._ready[0].interface, self._left) if self._ready else (None, 0)
 
     def took(self, count: int, *, is_dry: bool) -> bool:
         """See `Source`. Whoever gets packets now has them read in the next batch."""
@@ -93,7 +93,7 @@ class FairDevice:
                 self._epoll.unregister(descriptor)
             elif tun not in self._ready:
                 self._ready.append(tun)
-        if not self._left:
+        if self._left <= 0:
             self._ready.rotate(-1)
         self._left = QUANTUM
 
