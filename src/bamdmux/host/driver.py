@@ -128,6 +128,16 @@ class HostDriver:
         """Whether the ring is full: no packet is read until it has space again."""
         return self.channels.all_are_stopped
 
+    @property
+    def has_slots_to_spare(self) -> bool:
+        """Whether it makes no difference when slots come back, but to the time of our suspend."""
+        return self._transmit_ring.is_half_free and not self._removal.is_asked
+
+    @property
+    def awaits_slots(self) -> bool:
+        """Whether there are frames of which we do not know that they were sent."""
+        return self._tx.in_flight > 0
+
     def wants_packets(self, index: int) -> bool:
         """Whether `transmit` would read packets of this channel's interface; while not, do not poll it."""
         channels = self.channels

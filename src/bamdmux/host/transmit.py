@@ -81,6 +81,11 @@ class TransmitRing:
         self.waiting_commands: deque[Frame] = deque()
 
     @property
+    def is_half_free(self) -> bool:
+        """Whether half of the slots are free, and nothing waits for one."""
+        return 2 * self.free >= self._size and not self.waiting_commands
+
+    @property
     def is_empty(self) -> bool:
         return self._submitted == 0 == self.pending
 

@@ -74,6 +74,11 @@ class Downlink:
         """Whether `queue_command` may be called."""
         return len(self._pending) < PENDING_FRAMES
 
+    @property
+    def has_buffers_to_spare(self) -> bool:
+        """Whether nothing waits for buffers, and half of them are there."""
+        return not self._pending and 2 * self._pipe.available() >= self._pipe.layout.slot_count
+
     def has_buffer(self) -> bool:
         return self._pipe.available() > 0
 

@@ -148,6 +148,11 @@ class Modem:
         """Whether `receive_from_network` is worth calling when a packet waits in the network."""
         return self._power.is_asleep or (self._power.is_up and self._downlink.has_buffer())
 
+    @property
+    def has_buffers_to_spare(self) -> bool:
+        """Whether it makes no difference when buffers come back."""
+        return self._power.is_up and self._look_again_at is None and self._downlink.has_buffers_to_spare
+
     def receive_from_network(
         self, now: Instant, budget: int = RECEIVE_BUDGET, next_door: Serve | None = None
     ) -> int:

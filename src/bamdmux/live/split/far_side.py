@@ -16,19 +16,22 @@ class RemoteSide:
     def __init__(self, doorbell: Doorbell, wakefulness: Wakefulness) -> None:
         self._doorbell = doorbell
         self._wakefulness = wakefulness
-        self._has_line = self._has_ring = False  # to tell of
+        self._has_line = False  # to tell of
+        self._rings: set[Pipe] = set()  # likewise
 
     def line_changed(self, line: Line, edge_count: int, now: Instant) -> None:
         self._has_line = True
 
     def doorbell_rang(self, pipe: Pipe, now: Instant) -> None:
-        self._has_ring = True
+        self._rings.add(pipe)
 
     def flush(self) -> None:
         """Ring, if there is anything to tell that it does not see by itself."""
-        if self._has_line or (self._has_ring and self._wakefulness.must_ring()):
-            self._doorbell.ring()
-        self._has_line = self._has_ring = False
+        if self._rings or self._has_line:
+            if self._has_line or any(map(self._wakefulness.must_ring, self._rings)):
+                self._doorbell.ring()
+            self._rings.clear()
+            self._has_line = False
 
 
 class NobodyThere:

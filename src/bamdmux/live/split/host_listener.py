@@ -138,7 +138,8 @@ class HostListener:
         if self.host is not None:
             self.host.side.arm()
             self.host.far.flush()
-            if not self.host.wakefulness.may_sleep():
+            dozes = self.host.side.modem.has_buffers_to_spare
+            if not self.host.wakefulness.may_sleep(dozes=dozes):
                 self._loop.call_soon(self._look_at_memory)
 
     def status(self, now: Instant) -> dict[str, object] | None:

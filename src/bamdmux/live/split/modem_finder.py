@@ -39,12 +39,16 @@ from bamdmux.live.split.handover import (
 )
 from bamdmux.live.split.memory import SharedMemory
 from bamdmux.live.split.ports import HostPorts
-from bamdmux.timing import MILLISECOND, Duration, Instant
+from bamdmux.timing import MILLISECOND, Duration, Instant, earliest
 
 LOG: Final = logging.getLogger("bamdmux.host")
 
 FIRST_RETRY_NS: Final[Duration] = 20 * MILLISECOND
 LONGEST_RETRY_NS: Final[Duration] = 900 * MILLISECOND  # so that with the handover it is less than a second
+
+# A host that has slots to spare is not woken for each that comes back. It looks at them by then, and so knows
+# when its last frame was sent: late, but no later than this.
+NAP: Final[Duration] = 2 * MILLISECOND
 
 # What another attempt will not mend.
 LASTING: Final = {Refusal.NO_HELLO, Refusal.WRONG_VERSION, Refusal.WRONG_ROLE, Refusal.BAD_LAYOUT}
@@ -83,15 +87,21 @@ class ModemFinder:
         self._bell: Doorbell | None = None
         self._far: RemoteSide | NobodyThere = NobodyThere()
         self._wakefulness: Wakefulness | None = None
+        self._fed_at: Instant = 0
+        self._nap_ends: Instant | None = None  # when we look by ourselves what has been sent
+        self._has_overslept = False  # nothing had
         self._retry_ns = FIRST_RETRY_NS
         self._deadline: Instant | None = 0
         self._has_said_why = ""
 
     @property
     def deadline(self) -> Instant | None:
-        return self._deadline
+        return earliest(self._deadline, self._nap_ends)
 
     def handle_timeout(self, now: Instant) -> None:
+        if self._nap_ends is not None and now >= self._nap_ends:
+            self._look_at_memory(now)
+            self._has_overslept = self._host.driver.awaits_slots  # then we had better be rung
         if self._deadline is None or now < self._deadline:
             return
         if self.state is Finding.LOOKING:
@@ -101,6 +111,7 @@ class ModemFinder:
 
     def feed(self, now: Instant) -> None:
         """Everything comes by callbacks of the loop; but we are awake now."""
+        self._fed_at = now
         if self._wakefulness is not None:
             self._wakefulness.wake_up()
 
@@ -111,8 +122,11 @@ class ModemFinder:
     def arm(self) -> None:
         """The batch is over: wake the modem, if it has anything to look at; and so have we, perhaps."""
         self._far.flush()
-        if self._wakefulness is not None and not self._wakefulness.may_sleep():
-            self._loop.call_soon(self._look_at_memory)
+        if self._wakefulness is not None:
+            dozes = self._host.driver.has_slots_to_spare and not self._has_overslept
+            self._nap_ends = self._fed_at + NAP if dozes and self._host.driver.awaits_slots else None
+            if not self._wakefulness.may_sleep(dozes=dozes):
+                self._loop.call_soon(self._look_at_memory)
 
     # Find it
 
@@ -215,6 +229,7 @@ class ModemFinder:
 
     def _look_at_memory(self, now: Instant) -> None:
         if self._wakefulness is not None:
+            self._has_overslept = False
             self._wakefulness.look()
             self._host.look_at_memory(now)
 
@@ -233,7 +248,7 @@ class ModemFinder:
         if self._ports is not None:
             self._ports.close()
             self._ports = None
-        self._far, self._wakefulness = NobodyThere(), None
+        self._far, self._wakefulness, self._nap_ends = NobodyThere(), None, None
         self._host.meet(None)
         if self._connection is not None:
             self._loop.forget(self._connection.fileno())
