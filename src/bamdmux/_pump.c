@@ -22,11 +22,14 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -1235,7 +1238,69 @@ static PyObject *fence(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
     return Py_NewRef(Py_None);
 }
 
+enum { MAX_WORDS = 4 };
+
+/* A word of shared memory, and what is no news of it. */
+struct word {
+    const uint32_t *at;
+    uint32_t seen;
+};
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Wait for a descriptor or a word without sleeping, but whoever else wants the processor may have it. */
+static bool spins_in_vain(int descriptor, uint64_t nanoseconds, const struct word *words, int count)
+{
+    struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
+    uint64_t until = clock_ns() + nanoseconds;
+    do {
+        for (int each = 0; each < count; each++)
+            if (__atomic_load_n(words[each].at, __ATOMIC_ACQUIRE) != words[each].seen)
+                return false;
+        if (poll(&waiting, 1, 0))
+            return false;
+        sched_yield();
+    } while (clock_ns() < until);
+    return true;
+}
+
+static PyObject *spin(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    Py_buffer views[MAX_WORDS] = {0};
+    struct word words[MAX_WORDS];
+    PyObject *pairs, *result = NULL;
+    int descriptor, count = 0;
+    unsigned long long nanoseconds;
+    if (!PyArg_ParseTuple(arguments, "iKO!", &descriptor, &nanoseconds, &PyTuple_Type, &pairs) ||
+        !is_true(PyTuple_Size(pairs) <= MAX_WORDS, "too many words"))
+        return NULL;
+    for (; count < PyTuple_Size(pairs); count++) {
+        if (!PyArg_ParseTuple(PyTuple_GetItem(pairs, count), "y*I", &views[count], &words[count].seen) ||
+            !is_true(holds(&views[count], 1, sizeof(uint32_t)), "a word has four bytes"))
+            break;
+        words[count].at = views[count].buf;
+    }
+    if (count == PyTuple_Size(pairs)) {
+        bool is_vain;
+        Py_BEGIN_ALLOW_THREADS
+        is_vain = spins_in_vain(descriptor, nanoseconds, words, count);
+        Py_END_ALLOW_THREADS
+        result = PyBool_FromLong(!is_vain);
+    }
+    release(views, MAX_WORDS);
+    return result;
+}
+
 static PyMethodDef functions[] = {
+    {"spin", spin, METH_VARARGS,
+     "spin(descriptor, nanoseconds, words) -> bool\n\n"
+     "Wait for at most so long, awake, until the descriptor is readable or a word is another; whether one is so.\n"
+     "The words: pairs of a view of four bytes, and the number that is there."},
     {"fence", fence, METH_NOARGS, "What was written before is seen by all before anything is read after."},
     {NULL, NULL, 0, NULL},
 };

@@ -60,18 +60,33 @@ class Wakefulness:
         """We are about to look at the rings: what is there now is no news any more."""
         self._seen = (self._brings[0], self._gives_back[0])
 
-    def may_sleep(self, *, dozes: bool) -> bool:
-        """Say that we sleep; False if there is news in the rings, so that we are awake still.
+    def words(self, *, dozes: bool) -> tuple[tuple[memoryview, int], ...]:
+        """The words that tell us of news, each with what is none any more; see `Loop.spin`."""
+        if self._seen is None:
+            return ()
+        brings, gives_back = self._seen
+        return (
+            ((self._brings, brings),) if dozes else ((self._brings, brings), (self._gives_back, gives_back))
+        )
+
+    def has_news(self, *, dozes: bool) -> bool:
+        """Whether there is anything in the rings that we have not looked at.
 
         Args:
             dozes: what is given back is no news.
         """
+        if self._seen is None:
+            return True
+        brings, gives_back = self._seen
+        return self._brings[0] != brings or not (dozes or self._gives_back[0] == gives_back)
+
+    def may_sleep(self, *, dozes: bool) -> bool:
+        """Say that we sleep; False if there is news in the rings, so that we are awake still."""
         if self.pump is None:
             return True
         self._own[0] = DOZING if dozes else ASLEEP
         self.pump.fence()
-        seen = self._seen
-        if seen is not None and self._brings[0] == seen[0] and (dozes or self._gives_back[0] == seen[1]):
+        if not self.has_news(dozes=dozes):
             return True
         self._own[0] = AWAKE
         return False

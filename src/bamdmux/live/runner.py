@@ -10,8 +10,8 @@ deadlines) follows from the machines' state after that, in one place.
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from bamdmux.live.loop import Loop, read_clock
-from bamdmux.timing import MILLISECOND, Duration, Instant, earliest
+from bamdmux.live.loop import Loop, Words, read_clock
+from bamdmux.timing import MICROSECOND, MILLISECOND, Duration, Instant, earliest
 
 # Each machine answers the other a few times for one event. More rounds than this mean that they go round in
 # circles: a bug, better seen than looped.
@@ -19,7 +19,10 @@ SETTLE_ROUNDS: Final = 10_000
 
 # Asking all sides for their deadlines costs more than some batches. Late is only late; this is how late.
 DEADLINE_SLACK: Final[Duration] = MILLISECOND
-STEPS_PER_TRIAL: Final = 8  # of steps that wait, one looks first whether it has to
+
+# How long we stay awake when there is no news: longer than a round trip to who sits behind the link, and less
+# than it would cost to wake us.
+SPIN: Final[Duration] = 50 * MICROSECOND
 
 
 class Side(Protocol):
@@ -42,15 +45,28 @@ class Side(Protocol):
         """The batch is over: watch what is to be waited for, and wake who is to hear of it."""
 
 
-class Runner:
-    """The loop around some sides."""
+class Sleeper(Protocol):
+    """Who shares rings with another process, and has more news than descriptors tell of."""
 
-    def __init__(self, loop: Loop, sides: Sequence[Side]) -> None:
+    def words(self) -> Words:
+        """Where they show; see `Loop.spin`."""
+
+    def fall_asleep(self) -> None:
+        """The other process has to wake us from now on."""
+
+
+class Runner:
+    """The loop around some sides.
+
+    Args:
+        sleeper: the side that shares rings, if there is one.
+    """
+
+    def __init__(self, loop: Loop, sides: Sequence[Side], sleeper: Sleeper | None = None) -> None:
         self.loop = loop
         self._sides = sides
         self.now = self.started_at = self._deadlines_seen_at = read_clock()
-        self._is_busy = False  # the last news was there before we waited
-        self._step_count = 0
+        self._sleeper = sleeper
 
     def add(self, side: Side) -> None:
         """One more from the next batch on, unless it is there."""
@@ -74,9 +90,10 @@ class Runner:
 
     def step(self, limit: Instant | None = None) -> None:
         """Wait for news, at most until `limit`, and deal with it."""
-        now = self._news_at_once()
-        is_due = False
+        now, is_due = self._spin(), False
         if now is None:
+            if self._sleeper is not None:
+                self._sleeper.fall_asleep()
             deadline = earliest(limit, *[side.deadline for side in self._sides])
             now = self._deadlines_seen_at = self.loop.wait(deadline, self.now)
             is_due = deadline is not None and now >= deadline
@@ -88,14 +105,12 @@ class Runner:
                 side.handle_timeout(now)
         self.settle()
 
-    def _news_at_once(self) -> Instant | None:
-        """When news follows upon news, nobody's deadline is asked for in between, but for once in a while."""
-        self._step_count += 1
-        if not self._is_busy and self._step_count % STEPS_PER_TRIAL:
+    def _spin(self) -> Instant | None:
+        """News follows upon news: then we neither sleep nor ask for deadlines, but for once in a while."""
+        if self.now - self._deadlines_seen_at >= DEADLINE_SLACK:
+            self._deadlines_seen_at = self.now
             return None
-        now = self.loop.poll() if self.now - self._deadlines_seen_at < DEADLINE_SLACK else None
-        self._is_busy = now is not None
-        return now
+        return self.loop.spin(SPIN, self._sleeper.words() if self._sleeper is not None else ())
 
     def settle(self) -> None:
         """Let the sides answer one another until all are quiet, and arm what to wait for."""

@@ -124,7 +124,7 @@ def run_modem(
         control = ControlSide(plane)
         listener = HostListener(path, loop, profile, network.device, packet_data_network, control)
         resources.callback(listener.close)
-        runner = Runner(loop, [listener, control])
+        runner = Runner(loop, [listener, control], sleeper=listener)
 
         def restart_modem(down_for: Duration) -> None:
             if listener.host is not None:

@@ -14,7 +14,7 @@ from typing import Final
 from bamdmux.bam.wakefulness import Wakefulness
 from bamdmux.errors import ProtocolError
 from bamdmux.live.faults import Faults
-from bamdmux.live.loop import Loop, read_clock
+from bamdmux.live.loop import Loop, Words, read_clock
 from bamdmux.live.modem_side import ModemSide
 from bamdmux.live.networks import NetworkDevice
 from bamdmux.live.ports.control_side import ControlSide
@@ -78,6 +78,24 @@ class Host:
         self.far = RemoteSide(bell, wakefulness)
         side.meet(self.far)
 
+    @property
+    def _dozes(self) -> bool:
+        """Whether buffers that come back are no reason to wake up."""
+        return self.side.modem.has_buffers_to_spare
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it has published anything that we have to look at."""
+        return self.wakefulness.has_news(dozes=self._dozes)
+
+    def words(self) -> Words:
+        """Where that shows."""
+        return self.wakefulness.words(dozes=self._dozes)
+
+    def may_sleep(self) -> bool:
+        """Say that we sleep; False if there is something to look at after all."""
+        return self.wakefulness.may_sleep(dozes=self._dozes)
+
 
 class HostListener:
     """A side of the runner: the modem, for whichever host is there.
@@ -128,19 +146,27 @@ class HostListener:
     def feed(self, now: Instant) -> None:
         if self.host is not None:
             self.host.wakefulness.wake_up()
+            if self.host.has_news:
+                self._look_at_memory(now)
             self.host.side.feed(now)
 
     def carry_out_actions(self, now: Instant) -> bool:
         return self.host is not None and self.host.side.carry_out_actions(now)
 
     def arm(self) -> None:
-        """The batch is over: wake the host, if it has anything to look at; and so have we, perhaps."""
+        """The batch is over: wake the host, if it has anything to look at."""
         if self.host is not None:
             self.host.side.arm()
             self.host.far.flush()
-            dozes = self.host.side.modem.has_buffers_to_spare
-            if not self.host.wakefulness.may_sleep(dozes=dozes):
-                self._loop.call_soon(self._look_at_memory)
+
+    def words(self) -> Words:
+        """See `bamdmux.live.runner.Sleeper`."""
+        return self.host.words() if self.host is not None else ()
+
+    def fall_asleep(self) -> None:
+        """The host has to wake us from now on."""
+        if self.host is not None and not self.host.may_sleep():
+            self._loop.call_soon(self._look_at_memory)
 
     def status(self, now: Instant) -> dict[str, object] | None:
         """The modem's, None while no host is there."""

@@ -57,7 +57,7 @@ class SplitLink:
         if modem is not None:
             sides.append(modem)
             self.commands = dict.fromkeys(MODEM_COMMANDS, modem.pass_on)
-        self.runner = Runner(loop, sides)
+        self.runner = Runner(loop, sides, sleeper=self._finder)
         ours = Faults(
             self.runner,
             frozenset({Half.HOST}),

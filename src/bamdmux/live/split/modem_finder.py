@@ -19,7 +19,7 @@ from typing import Final
 from bamdmux.bam.wakefulness import Wakefulness
 from bamdmux.errors import MachineError, ProtocolError
 from bamdmux.live.host_side import HostSide
-from bamdmux.live.loop import Loop
+from bamdmux.live.loop import Loop, Words
 from bamdmux.live.ports.board import PortBoard
 from bamdmux.live.sockets import too_long
 from bamdmux.live.split.doorbell import Doorbell
@@ -114,19 +114,33 @@ class ModemFinder:
         self._fed_at = now
         if self._wakefulness is not None:
             self._wakefulness.wake_up()
+            if self._wakefulness.has_news(dozes=self._dozes):
+                self._look_at_memory(now)
 
     def carry_out_actions(self, now: Instant) -> bool:
         """We are no machine."""
         return False
 
     def arm(self) -> None:
-        """The batch is over: wake the modem, if it has anything to look at; and so have we, perhaps."""
+        """The batch is over: wake the modem, if it has anything to look at."""
         self._far.flush()
+
+    def words(self) -> Words:
+        """See `bamdmux.live.runner.Sleeper`."""
+        return self._wakefulness.words(dozes=self._dozes) if self._wakefulness is not None else ()
+
+    def fall_asleep(self) -> None:
+        """The modem has to wake us from now on."""
         if self._wakefulness is not None:
-            dozes = self._host.driver.has_slots_to_spare and not self._has_overslept
+            dozes = self._dozes
             self._nap_ends = self._fed_at + NAP if dozes and self._host.driver.awaits_slots else None
             if not self._wakefulness.may_sleep(dozes=dozes):
                 self._loop.call_soon(self._look_at_memory)
+
+    @property
+    def _dozes(self) -> bool:
+        """Whether slots that come back are no reason to wake up."""
+        return self._host.driver.has_slots_to_spare and not self._has_overslept
 
     # Find it
 
