@@ -661,13 +661,13 @@ static uint32_t read_header(const uint8_t *frame, uint32_t transfer_bytes, uint3
 /* -- The four ways -- */
 
 /* Whether to stop before the next packet. A super-packet that was begun goes on, whatever the budget says; one that was
- * not waits for more space, and stays whole, but for the first, which has to begin at some time. */
-static bool stops_at(const struct given *given, bool is_first, uint32_t budget, uint32_t space)
+ * not waits for more space, and stays whole, but when there will be no more. */
+static bool stops_at(const struct given *given, bool may_cut, uint32_t budget, uint32_t space)
 {
     if (given->at && given->index)
         return false;
     bool is_too_large = given->at && (given->bytes - given->header_bytes - 1) / given->segment_bytes >= space;
-    return !budget || (is_too_large && !is_first);
+    return !budget || (is_too_large && !may_cut);
 }
 
 struct filled {
@@ -685,7 +685,7 @@ static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_
         enum taken taken = take_given(self);
         if (taken == NONE_WAITS)
             break;
-        if (taken == HAVE_PACKET && stops_at(&self->given, !filled.packets, budget, space))
+        if (taken == HAVE_PACKET && stops_at(&self->given, space == pipe->slots, budget, space))
             break;
         budget -= budget > 0;
         if (taken == WAS_MALFORMED)

@@ -125,8 +125,8 @@ class HostDriver:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the ring is full: no packet is read until it has space again."""
-        return self.channels.all_are_stopped
+        """Whether the ring is full, or too full: no packet is read until it has space again."""
+        return self.channels.all_are_stopped or self._transmit_ring.is_short
 
     @property
     def has_slots_to_spare(self) -> bool:

@@ -60,6 +60,7 @@ class TransmitRing:
         free: slots that hold nothing.
         pending: slots that wait for power.
         waiting_commands: those that found no slot, at most two for each channel.
+        is_short: there is a super-packet that wants more slots than are free, and they will come.
     """
 
     def __init__(self, pipe: PipeOwner) -> None:
@@ -78,6 +79,7 @@ class TransmitRing:
         self._submitted = 0
         self.pending = 0
         self.free = self._size
+        self.is_short = False
         self.waiting_commands: deque[Frame] = deque()
 
     @property
@@ -170,6 +172,7 @@ class TransmitRing:
         counters.byte_count += byte_count
         if too_long:
             counters.drop(DropReason.LONGER_THAN_MTU, too_long)
+        self.is_short = filled < budget and interface.has_packet
         if malformed := interface.take_malformed():
             counters.drop(DropReason.BAD_OFFLOAD, malformed)
         return filled
@@ -249,12 +252,14 @@ class TransmitRing:
             self._oldest = (self._oldest + count) % self._size
             self._submitted -= count
             self.free += count
+            self.is_short = False
         return count
 
     def take_submitted(self) -> Leftovers:
         """The pipe was terminated: its slots are ours again, and what was in them did not arrive."""
         leftovers = self._take(self._submitted)
         self.free += self._submitted
+        self.is_short = False
         self._submitted = 0
         return leftovers
 
@@ -263,6 +268,7 @@ class TransmitRing:
         assert self._submitted == 0, "pending slots are behind the submitted ones"
         leftovers = self._take(self.pending)
         self.free += self.pending
+        self.is_short = False
         self.pending = 0
         return leftovers
 
