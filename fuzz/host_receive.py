@@ -142,7 +142,7 @@ class Host:
         in_place = ring.free + ring.pending + self.tx.in_flight
         # Removed, it has dropped what was in flight, and the ring goes with it.
         assert self.is_removed or in_place == self.tx_layout.slot_count, "TX lost a slot"
-        assert len(ring._waiting) <= MAX_WAITING_COMMANDS, "commands pile up"
+        assert len(ring.waiting_commands) <= MAX_WAITING_COMMANDS, "commands pile up"
         assert self.command_count == self.command_log_count, "a command was lost"
         counted: dict[tuple[int | None, DropReason], int] = {
             (None, reason): count for reason, count in self.driver.unassigned.drops.items()

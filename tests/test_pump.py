@@ -80,7 +80,7 @@ def segments_of(vnet_header: bytes, packet: bytes) -> list[bytes]:
     with Kernel() as kernel:
         kernel.give(vnet_header, packet)
         packets = kernel.read_all()
-        assert kernel.interface.malformed == (not packets)
+        assert kernel.interface.take_malformed() == (not packets)
         return packets
 
 
@@ -196,14 +196,14 @@ def test_a_message_without_a_packet_is_malformed_and_does_not_hide_the_next(leng
         kernel.give_message(bytes(length))
         kernel.give(NO_OFFLOAD, b"next")
         assert kernel.read_all() == [b"next"]
-        assert kernel.interface.malformed == 1
+        assert kernel.interface.take_malformed() == 1
 
 
 def test_a_packet_that_the_kernel_has_cut_is_malformed() -> None:
     with Kernel() as kernel:
         kernel.give(NO_OFFLOAD, b"cut", flags=1)
         assert kernel.read_all() == []
-        assert kernel.interface.malformed == 1
+        assert kernel.interface.take_malformed() == 1
 
 
 @pytest.mark.parametrize("room", [0, 1, 100, 139])

@@ -649,7 +649,7 @@ def test_packets_that_are_malformed_cost_budget() -> None:
             kernel.give_message(bytes(3))
         kernel.give(NO_OFFLOAD, b"packet")
         assert sender.pump(kernel.interface, 4, 0, 1500)[:3] == (0, 0, 0)
-        assert kernel.interface.malformed == 4
+        assert kernel.interface.take_malformed() == 4
         assert sender.pump(kernel.interface, 4, 0, 1500)[:3] == (1, 6, 0)
 
 

@@ -22,11 +22,14 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -88,20 +91,28 @@ static void put32(uint8_t *at, uint32_t value)
     put16(at + 2, value);
 }
 
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define FOR_ANY_PROCESSOR __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_ANY_PROCESSOR
+#endif
+
 /* The ones' complement sum, unfolded, in the byte order of memory: RFC 1071 section 2(B) says that this does not
  * matter. A loop this plain is what the compiler makes vectors of. */
+FOR_ANY_PROCESSOR
 static uint64_t sum_of(const uint8_t *at, size_t length)
 {
-    uint64_t sum = 0;
-    for (; length >= 4; at += 4, length -= 4) {
-        uint32_t word;
-        memcpy(&word, at, 4);
-        sum += word;
+    uint64_t low = 0, high = 0;
+    for (; length >= 8; at += 8, length -= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        low += word & 0xffffffff;
+        high += word >> 32;
     }
-    uint32_t rest = 0;
+    uint64_t rest = 0;
     if (length)
         memcpy(&rest, at, length);
-    return sum + rest;
+    return low + high + (rest & 0xffffffff) + (rest >> 32);
 }
 
 static uint16_t fold(uint64_t sum)
@@ -171,9 +182,10 @@ typedef struct {
     PyObject_HEAD
     int descriptor;
     bool merges_udp;
+    bool is_covered; /* something is laid over it, and every packet is to go that way: Python's */
     uint8_t *memory; /* for `given` and all of `flows` */
     struct given given;
-    uint64_t malformed; /* packets of the kernel's whose headers lied */
+    uint64_t malformed; /* packets of the kernel's whose headers lied, that nobody has asked for yet */
     struct flow flows[MAX_FLOWS];
     size_t flow_count;
 } Interface;
@@ -341,13 +353,14 @@ static void next_packet(struct given *given, uint8_t *out)
 
 /* -- To the kernel: packets, and flows that become super-packets -- */
 
-/* What became of packets, by channel: an array of Python's. */
+/* What became of packets, by channel: an array of Python's; and, a bit for each, which channels those were. */
 struct tally {
-    uint64_t packets[CHANNELS], bytes[CHANNELS], refused[CHANNELS];
+    uint64_t packets[CHANNELS], bytes[CHANNELS], refused[CHANNELS], touched;
 };
 
 static void count(struct tally *tally, uint8_t channel, bool is_taken, uint64_t packets, uint64_t bytes)
 {
+    tally->touched |= 1u << channel;
     if (is_taken) {
         tally->packets[channel] += packets;
         tally->bytes[channel] += bytes;
@@ -647,6 +660,16 @@ static uint32_t read_header(const uint8_t *frame, uint32_t transfer_bytes, uint3
 
 /* -- The four ways -- */
 
+/* Whether to stop before the next packet. A super-packet that was begun goes on, whatever the budget says; one that was
+ * not waits for more space, and stays whole, but when there will be no more. */
+static bool stops_at(const struct given *given, bool may_cut, uint32_t budget, uint32_t space)
+{
+    if (given->at && given->index)
+        return false;
+    bool is_too_large = given->at && (given->bytes - given->header_bytes - 1) / given->segment_bytes >= space;
+    return !budget || (is_too_large && !may_cut);
+}
+
 struct filled {
     uint32_t packets, too_long;
     uint64_t bytes;
@@ -654,14 +677,17 @@ struct filled {
 
 /* TransmitRing.fill_from: packets into slots from `index` on. What does not fit costs budget too, so that a flood of it
  * cannot hold us. */
-static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_t index, uint32_t limit,
+static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_t index, uint32_t space, uint32_t budget,
                                uint32_t channel, uint32_t max_packet, uint32_t *packet_bytes, uint32_t *frame_bytes)
 {
     struct filled filled = {0};
-    for (; limit; limit--) {
+    while (space && (budget || self->given.bytes)) {
         enum taken taken = take_given(self);
         if (taken == NONE_WAITS)
             break;
+        if (taken == HAVE_PACKET && stops_at(&self->given, space == pipe->slots, budget, space))
+            break;
+        budget -= budget > 0;
         if (taken == WAS_MALFORMED)
             continue;
         uint32_t bytes = (uint32_t)next_bytes(&self->given);
@@ -679,6 +705,7 @@ static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_
         packet_bytes[index] = bytes;
         frame_bytes[index] = HEADER_BYTES + bytes + pad;
         index = next_of(index, pipe->slots);
+        space--;
         filled.packets++;
         filled.bytes += bytes;
     }
@@ -784,20 +811,22 @@ static uint8_t find_bearer(const struct bearer *bearers, const uint8_t *packet, 
 }
 
 /* Downlink.fill_from: packets of the network to buffers of the host. */
-static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t limit,
-                                  uint32_t generation, const struct bearer *bearers, struct tally *tally)
+static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t space,
+                                  uint32_t budget, uint32_t generation, const struct bearer *bearers,
+                                  struct tally *tally)
 {
     struct given *given = &network->given;
     uint32_t done = 0;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    while (done < limit) {
+    while (done < space && (budget || given->bytes)) {
         enum taken taken = take_given(network);
         if (taken == NONE_WAITS)
             break;
-        if (taken == WAS_MALFORMED) {
-            limit--; /* so that a flood of them cannot hold us */
+        if (taken == HAVE_PACKET && stops_at(given, !done, budget, space - done))
+            break;
+        budget -= budget > 0; /* for one that is malformed too, so that a flood of them cannot hold us */
+        if (taken == WAS_MALFORMED)
             continue;
-        }
         size_t bytes = next_bytes(given);
         uint8_t channel = find_bearer(bearers, given->packet, bytes);
         struct descriptor descriptor = load_descriptor(pipe, position);
@@ -822,7 +851,7 @@ static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, u
 
 /* -- Python -- */
 
-static PyTypeObject *interface_type;
+static PyTypeObject *interface_type, *pipe_type;
 
 /* Check what Python says. False: it is a bug there, and an exception here. */
 static bool is_true(bool condition, const char *otherwise)
@@ -845,13 +874,16 @@ static void release(Py_buffer *views, int count)
             PyBuffer_Release(&views[each]);
 }
 
-/* Where a pipe lies: (fifo, entries, buffers, stride, slot_bytes, slots, tail word), offsets and sizes in bytes. */
-static bool read_pipe(PyObject *place, const Py_buffer *memory, struct pipe *pipe)
+/* One end of a pipe, and what its owner remembers. */
+typedef struct {
+    PyObject_HEAD
+    struct pipe pipe;
+    struct queued queued; /* no arrays: this is the peer's end */
+    Py_buffer views[3];
+} Pipe;
+
+static bool is_right_place(const struct pipe *pipe, const Py_buffer *memory)
 {
-    pipe->memory = memory->buf;
-    if (!PyArg_ParseTuple(place, "IIIIIII", &pipe->fifo, &pipe->entries, &pipe->buffers, &pipe->stride,
-                          &pipe->slot_bytes, &pipe->slots, &pipe->tail_word))
-        return false;
     uint64_t bytes = (uint64_t)memory->len;
     bool is_aligned = (uintptr_t)memory->buf % 8 == 0 && pipe->fifo % 8 == 0 && pipe->tail_word % 4 == 0;
     bool is_sized = pipe->entries >= 2 && pipe->entries <= MAX_ENTRIES && pipe->slots >= 1 &&
@@ -860,7 +892,41 @@ static bool read_pipe(PyObject *place, const Py_buffer *memory, struct pipe *pip
     bool is_inside = (uint64_t)pipe->fifo + (uint64_t)pipe->entries * DESCRIPTOR_BYTES <= pipe->buffers &&
                      pipe->buffers + (uint64_t)pipe->slots * pipe->stride <= bytes && bytes <= UINT32_MAX &&
                      (uint64_t)pipe->tail_word + 4 <= bytes;
-    return is_true(is_aligned && is_sized && is_inside, "a pipe does not lie in its memory");
+    return is_aligned && is_sized && is_inside;
+}
+
+static PyObject *pipe_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    enum { MEMORY, SLOTS, SIZES, VIEWS };
+    static char *names[] = {"memory", "place", "slots_of", "sizes_of", NULL};
+    Py_buffer views[VIEWS] = {0};
+    struct pipe pipe;
+    Pipe *self = NULL;
+    if (PyArg_ParseTupleAndKeywords(arguments, keywords, "w*(IIIIIII)|w*w*", names, &views[MEMORY], &pipe.fifo,
+                                    &pipe.entries, &pipe.buffers, &pipe.stride, &pipe.slot_bytes, &pipe.slots,
+                                    &pipe.tail_word, &views[SLOTS], &views[SIZES]) &&
+        is_true(is_right_place(&pipe, &views[MEMORY]), "a pipe does not lie in its memory") &&
+        is_true((!views[SLOTS].obj && !views[SIZES].obj) || (holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
+                                                             holds(&views[SIZES], pipe.entries, sizeof(uint16_t))),
+                "the arrays have not one number for each entry"))
+        self = (Pipe *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) {
+        release(views, VIEWS);
+        return NULL;
+    }
+    self->pipe = pipe;
+    self->pipe.memory = views[MEMORY].buf;
+    self->queued = (struct queued){views[SLOTS].buf, views[SIZES].buf};
+    memcpy(self->views, views, sizeof views);
+    return (PyObject *)self;
+}
+
+static void pipe_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    release(((Pipe *)object)->views, 3);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
 }
 
 static PyObject *interface_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -913,7 +979,7 @@ static PyObject *read_into(PyObject *object, PyObject *argument)
         uint8_t *out = buffer.buf, whole[MAX_PACKET];
         size_t bytes = next_bytes(given), room = (size_t)buffer.len - PI_BYTES;
         bool is_cut = bytes > room;
-        memset(out, 0, PI_BYTES);
+        memcpy(out, given->packet - PREFIX_BYTES, PI_BYTES);
         next_packet(given, is_cut ? whole : out + PI_BYTES);
         if (is_cut) {
             out[0] = TRUNCATED_FLAG;
@@ -950,118 +1016,124 @@ static PyObject *has_packet(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(((Interface *)object)->given.bytes > 0);
 }
 
-static PyObject *malformed(PyObject *object, void *Py_UNUSED(closure))
+static PyObject *take_malformed(PyObject *object, PyObject *Py_UNUSED(none))
 {
-    return PyLong_FromUnsignedLongLong(((Interface *)object)->malformed);
+    unsigned long long count = ((Interface *)object)->malformed;
+    ((Interface *)object)->malformed = 0;
+    return PyLong_FromUnsignedLongLong(count);
+}
+
+static PyObject *get_covered(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Interface *)object)->is_covered);
+}
+
+static int set_covered(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    int is_covered = value ? PyObject_IsTrue(value) : 0;
+    if (is_covered >= 0)
+        ((Interface *)object)->is_covered = is_covered;
+    return is_covered < 0 ? -1 : 0;
 }
 
 static PyObject *fill_slots(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, PACKET_BYTES, FRAME_BYTES, VIEWS };
+    enum { PACKET_BYTES, FRAME_BYTES, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
-    unsigned first, limit, channel, mtu;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIIw*w*", &views[MEMORY], &PyTuple_Type, &place, &first, &limit, &channel,
-                         &mtu, &views[PACKET_BYTES], &views[FRAME_BYTES]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(first < pipe.slots && limit <= pipe.slots && channel < CHANNELS &&
-                    holds(&views[PACKET_BYTES], pipe.slots, sizeof(uint32_t)) &&
-                    holds(&views[FRAME_BYTES], pipe.slots, sizeof(uint32_t)),
-                "slots do not fit the pipe")) {
-        uint32_t around = HEADER_BYTES + WORD_BYTES, room = pipe.slot_bytes > around ? pipe.slot_bytes - around : 0;
-        struct filled filled;
-        Py_BEGIN_ALLOW_THREADS
-        filled = fill_from((Interface *)object, &pipe, first, limit, channel, mtu < room ? mtu : room,
-                           views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
-        Py_END_ALLOW_THREADS
-        result = Py_BuildValue("IKI", filled.packets, (unsigned long long)filled.bytes, filled.too_long);
+    unsigned first, space, budget, channel, mtu;
+    if (PyArg_ParseTuple(arguments, "O!IIIIIw*w*", pipe_type, &place, &first, &space, &budget, &channel, &mtu,
+                         &views[PACKET_BYTES], &views[FRAME_BYTES])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        if (is_true(first < pipe->slots && space <= pipe->slots && channel < CHANNELS &&
+                        holds(&views[PACKET_BYTES], pipe->slots, sizeof(uint32_t)) &&
+                        holds(&views[FRAME_BYTES], pipe->slots, sizeof(uint32_t)),
+                    "slots do not fit the pipe")) {
+            uint32_t around = HEADER_BYTES + WORD_BYTES;
+            uint32_t room = pipe->slot_bytes > around ? pipe->slot_bytes - around : 0;
+            struct filled filled;
+            Py_BEGIN_ALLOW_THREADS
+            filled = fill_from((Interface *)object, pipe, first, space, budget, channel, mtu < room ? mtu : room,
+                               views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
+            Py_END_ALLOW_THREADS
+            result = Py_BuildValue("IKI", filled.packets, (unsigned long long)filled.bytes, filled.too_long);
+        }
     }
     release(views, VIEWS);
     return result;
 }
 
-static PyObject *submit(PyObject *Py_UNUSED(module), PyObject *arguments)
+static PyObject *submit(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, FRAME_BYTES, SLOTS, SIZES, VIEWS };
-    Py_buffer views[VIEWS] = {0};
-    PyObject *place, *result = NULL;
+    const struct pipe *pipe = &((Pipe *)object)->pipe;
+    struct queued queued = ((Pipe *)object)->queued;
+    Py_buffer view = {0};
+    PyObject *result = NULL;
     unsigned tail, first, count;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIy*w*w*", &views[MEMORY], &PyTuple_Type, &place, &tail, &first, &count,
-                         &views[FRAME_BYTES], &views[SLOTS], &views[SIZES]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(tail < pipe.entries && first < pipe.slots && count <= pipe.slots &&
-                    holds(&views[FRAME_BYTES], pipe.slots, sizeof(uint32_t)) &&
-                    holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
-                    holds(&views[SIZES], pipe.entries, sizeof(uint16_t)),
+    if (PyArg_ParseTuple(arguments, "IIIy*", &tail, &first, &count, &view) &&
+        is_true(queued.slots && tail < pipe->entries && first < pipe->slots && count <= pipe->slots &&
+                    holds(&view, pipe->slots, sizeof(uint32_t)),
                 "slots do not fit the pipe")) {
-        const uint32_t *frame_bytes = views[FRAME_BYTES].buf;
-        struct queued queued = {views[SLOTS].buf, views[SIZES].buf};
+        const uint32_t *frame_bytes = view.buf;
         for (uint32_t slot = first; count; count--) {
-            queue_slot(&pipe, queued, tail, slot, frame_bytes[slot] & MAX_TRANSFER);
-            tail = next_of(tail, pipe.entries);
-            slot = next_of(slot, pipe.slots);
+            queue_slot(pipe, queued, tail, slot, frame_bytes[slot] & MAX_TRANSFER);
+            tail = next_of(tail, pipe->entries);
+            slot = next_of(slot, pipe->slots);
         }
         __atomic_thread_fence(__ATOMIC_RELEASE);
         result = Py_NewRef(Py_None);
     }
-    release(views, VIEWS);
+    release(&view, 1);
     return result;
 }
 
-static PyObject *drain_slots(PyObject *Py_UNUSED(module), PyObject *arguments)
+static PyObject *drain_slots(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, SLOTS, SIZES, TALLY, VIEWS };
-    Py_buffer views[VIEWS] = {0};
-    PyObject *interfaces, *place, *result = NULL;
+    const struct pipe *pipe = &((Pipe *)object)->pipe;
+    struct queued queued = ((Pipe *)object)->queued;
+    Py_buffer view = {0};
+    PyObject *interfaces, *result = NULL;
     unsigned head, tail, count;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "O!w*O!IIIw*w*w*", &PyTuple_Type, &interfaces, &views[MEMORY], &PyTuple_Type,
-                         &place, &head, &tail, &count, &views[SLOTS], &views[SIZES], &views[TALLY]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(PyTuple_Size(interfaces) == CHANNELS && head < pipe.entries && tail < pipe.entries &&
-                    count <= pipe.slots && holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
-                    holds(&views[SIZES], pipe.entries, sizeof(uint16_t)) &&
-                    holds(&views[TALLY], 1, sizeof(struct tally)),
+    if (PyArg_ParseTuple(arguments, "O!IIIw*", &PyTuple_Type, &interfaces, &head, &tail, &count, &view) &&
+        is_true(queued.slots && PyTuple_Size(interfaces) == CHANNELS && head < pipe->entries &&
+                    tail < pipe->entries && count <= pipe->slots && holds(&view, 1, sizeof(struct tally)),
                 "entries do not fit the pipe")) {
         Interface *devices[CHANNELS] = {0}; /* what is none of ours is Python's to deliver to */
         for (int channel = 0; channel < CHANNELS; channel++) {
             PyObject *each = PyTuple_GetItem(interfaces, channel);
-            if (Py_TYPE(each) == interface_type)
+            if (Py_TYPE(each) == interface_type && !((Interface *)each)->is_covered)
                 devices[channel] = (Interface *)each;
         }
-        struct queued queued = {views[SLOTS].buf, views[SIZES].buf};
         uint32_t done;
         Py_BEGIN_ALLOW_THREADS
-        done = drain_to(devices, &pipe, head, tail, count, queued, views[TALLY].buf);
+        done = drain_to(devices, pipe, head, tail, count, queued, view.buf);
         Py_END_ALLOW_THREADS
         result = PyLong_FromUnsignedLong(done);
     }
-    release(views, VIEWS);
+    release(&view, 1);
     return result;
 }
 
 static PyObject *take_frames(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, BEARERS, TALLY, VIEWS };
+    enum { BEARERS, TALLY, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
     unsigned position, count, generation, max_packet;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIIy*w*", &views[MEMORY], &PyTuple_Type, &place, &position, &count,
-                         &generation, &max_packet, &views[BEARERS], &views[TALLY]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(position < pipe.entries && count < pipe.entries &&
-                    holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
-                    holds(&views[TALLY], 1, sizeof(struct tally)),
-                "entries or bearers do not fit the pipe")) {
-        uint32_t done;
-        Py_BEGIN_ALLOW_THREADS
-        done = take_from((Interface *)object, &pipe, position, count, generation, max_packet, views[BEARERS].buf,
-                         views[TALLY].buf);
-        Py_END_ALLOW_THREADS
-        result = PyLong_FromUnsignedLong(done);
+    if (PyArg_ParseTuple(arguments, "O!IIIIy*w*", pipe_type, &place, &position, &count, &generation, &max_packet,
+                         &views[BEARERS], &views[TALLY])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        if (is_true(position < pipe->entries && count < pipe->entries &&
+                        holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
+                        holds(&views[TALLY], 1, sizeof(struct tally)),
+                    "entries or bearers do not fit the pipe")) {
+            uint32_t done;
+            Py_BEGIN_ALLOW_THREADS
+            done = take_from((Interface *)object, pipe, position, count, generation, max_packet, views[BEARERS].buf,
+                             views[TALLY].buf);
+            Py_END_ALLOW_THREADS
+            result = PyLong_FromUnsignedLong(done);
+        }
     }
     release(views, VIEWS);
     return result;
@@ -1069,24 +1141,24 @@ static PyObject *take_frames(PyObject *object, PyObject *arguments)
 
 static PyObject *fill_buffers(PyObject *object, PyObject *arguments)
 {
-    enum { MEMORY, BEARERS, TALLY, VIEWS };
+    enum { BEARERS, TALLY, VIEWS };
     Py_buffer views[VIEWS] = {0};
     PyObject *place, *result = NULL;
-    unsigned position, count, generation, budget;
-    struct pipe pipe;
-    if (PyArg_ParseTuple(arguments, "w*O!IIIy*Iw*", &views[MEMORY], &PyTuple_Type, &place, &position, &count,
-                         &generation, &views[BEARERS], &budget, &views[TALLY]) &&
-        read_pipe(place, &views[MEMORY], &pipe) &&
-        is_true(position < pipe.entries && count < pipe.entries &&
-                    holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
-                    holds(&views[TALLY], 1, sizeof(struct tally)),
-                "entries or bearers do not fit the pipe")) {
-        uint32_t done;
-        Py_BEGIN_ALLOW_THREADS
-        done = fill_buffers_from((Interface *)object, &pipe, position, budget < count ? budget : count, generation,
-                                 views[BEARERS].buf, views[TALLY].buf);
-        Py_END_ALLOW_THREADS
-        result = PyLong_FromUnsignedLong(done);
+    unsigned position, space, budget, generation;
+    if (PyArg_ParseTuple(arguments, "O!IIIIy*w*", pipe_type, &place, &position, &space, &budget, &generation,
+                         &views[BEARERS], &views[TALLY])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        if (is_true(position < pipe->entries && space < pipe->entries &&
+                        holds(&views[BEARERS], CHANNELS, sizeof(struct bearer)) &&
+                        holds(&views[TALLY], 1, sizeof(struct tally)),
+                    "entries or bearers do not fit the pipe")) {
+            uint32_t done;
+            Py_BEGIN_ALLOW_THREADS
+            done = fill_buffers_from((Interface *)object, pipe, position, space, budget, generation, views[BEARERS].buf,
+                                     views[TALLY].buf);
+            Py_END_ALLOW_THREADS
+            result = PyLong_FromUnsignedLong(done);
+        }
     }
     release(views, VIEWS);
     return result;
@@ -1094,16 +1166,18 @@ static PyObject *fill_buffers(PyObject *object, PyObject *arguments)
 
 static PyMethodDef interface_methods[] = {
     {"read_into", read_into, METH_O, "Take one packet, or one segment: NetDevice.read_into."},
+    {"take_malformed", take_malformed, METH_NOARGS,
+     "How many packets had headers that could not be true, since it was last asked."},
     {"write", write_one, METH_O, "Hand packet information and packet to the kernel: NetDevice.write."},
     {"fill_slots", fill_slots, METH_VARARGS,
-     "fill_slots(memory, pipe, first, limit, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
-     "TransmitRing.fill_from. Slots from `first` on are filled, at most `limit`; the two arrays of u32 have one\n"
+     "fill_slots(pipe, first, space, budget, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
+     "TransmitRing.fill_from. Slots from `first` on are filled, at most `space`; the two arrays of u32 have one\n"
      "number for each slot."},
     {"take_frames", take_frames, METH_VARARGS,
-     "take_frames(memory, pipe, position, count, generation, max_packet, bearers, tally) -> entries\n\n"
+     "take_frames(pipe, position, count, generation, max_packet, bearers, tally) -> entries\n\n"
      "Uplink.drain_to, up to the first frame that is no plain data of a bearer."},
     {"fill_buffers", fill_buffers, METH_VARARGS,
-     "fill_buffers(memory, pipe, position, count, generation, bearers, budget, tally) -> entries\n\n"
+     "fill_buffers(pipe, position, space, budget, generation, bearers, tally) -> entries\n\n"
      "Downlink.fill_from, up to the first packet that no bearer takes, or a buffer that is none. What `tally`\n"
      "counts as refused was lost in flight."},
     {NULL, NULL, 0, NULL},
@@ -1111,7 +1185,7 @@ static PyMethodDef interface_methods[] = {
 
 static PyGetSetDef interface_attributes[] = {
     {"has_packet", has_packet, NULL, "Whether segments wait here that no descriptor tells of.", NULL},
-    {"malformed", malformed, NULL, "How many packets had headers that could not be true.", NULL},
+    {"is_covered", get_covered, set_covered, "Whether something is laid over the TUN that wants to see packets.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -1131,13 +1205,103 @@ static PyType_Spec interface_spec = {
     .slots = interface_slots,
 };
 
-static PyMethodDef functions[] = {
+static PyMethodDef pipe_methods[] = {
     {"submit", submit, METH_VARARGS,
-     "submit(memory, pipe, tail, first, count, frame_bytes, slots_of, sizes_of)\n\n"
-     "PipeOwner.submit for `count` slots from `first` on; the last two arrays of u16 have one number for each entry."},
+     "submit(tail, first, count, frame_bytes)\n\n"
+     "PipeOwner.submit for `count` slots from `first` on; the array of u32 has one number for each slot."},
     {"drain_slots", drain_slots, METH_VARARGS,
-     "drain_slots(interfaces, memory, pipe, head, tail, count, slots_of, sizes_of, tally) -> entries\n\n"
+     "drain_slots(interfaces, head, tail, count, tally) -> entries\n\n"
      "ReceiveRing.drain_to, up to the first frame that is no plain data for one of eight interfaces."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot pipe_slots[] = {
+    {Py_tp_doc,
+     "Pipe(memory, place, slots_of=None, sizes_of=None): an end of a pipe, and the owner's arrays of u16, for each entry.\n\n"
+     "The place: FIFO, entries, buffers, stride, slot bytes, slots, tail word; offsets and sizes in bytes."},
+    {Py_tp_new, pipe_new},
+    {Py_tp_dealloc, pipe_dealloc},
+    {Py_tp_methods, pipe_methods},
+    {0, NULL},
+};
+
+static PyType_Spec pipe_spec = {
+    .name = "bamdmux._pump.Pipe",
+    .basicsize = sizeof(Pipe),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = pipe_slots,
+};
+
+static PyObject *fence(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return Py_NewRef(Py_None);
+}
+
+enum { MAX_WORDS = 4 };
+
+/* A word of shared memory, and what is no news of it. */
+struct word {
+    const uint32_t *at;
+    uint32_t seen;
+};
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Wait for a descriptor or a word without sleeping, but whoever else wants the processor may have it. */
+static bool spins_in_vain(int descriptor, uint64_t nanoseconds, const struct word *words, int count)
+{
+    struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
+    uint64_t until = clock_ns() + nanoseconds;
+    do {
+        for (int each = 0; each < count; each++)
+            if (__atomic_load_n(words[each].at, __ATOMIC_ACQUIRE) != words[each].seen)
+                return false;
+        if (poll(&waiting, 1, 0))
+            return false;
+        sched_yield();
+    } while (clock_ns() < until);
+    return true;
+}
+
+static PyObject *spin(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    Py_buffer views[MAX_WORDS] = {0};
+    struct word words[MAX_WORDS];
+    PyObject *pairs, *result = NULL;
+    int descriptor, count = 0;
+    unsigned long long nanoseconds;
+    if (!PyArg_ParseTuple(arguments, "iKO!", &descriptor, &nanoseconds, &PyTuple_Type, &pairs) ||
+        !is_true(PyTuple_Size(pairs) <= MAX_WORDS, "too many words"))
+        return NULL;
+    for (; count < PyTuple_Size(pairs); count++) {
+        if (!PyArg_ParseTuple(PyTuple_GetItem(pairs, count), "y*I", &views[count], &words[count].seen) ||
+            !is_true(holds(&views[count], 1, sizeof(uint32_t)), "a word has four bytes"))
+            break;
+        words[count].at = views[count].buf;
+    }
+    if (count == PyTuple_Size(pairs)) {
+        bool is_vain;
+        Py_BEGIN_ALLOW_THREADS
+        is_vain = spins_in_vain(descriptor, nanoseconds, words, count);
+        Py_END_ALLOW_THREADS
+        result = PyBool_FromLong(!is_vain);
+    }
+    release(views, MAX_WORDS);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"spin", spin, METH_VARARGS,
+     "spin(descriptor, nanoseconds, words) -> bool\n\n"
+     "Wait for at most so long, awake, until the descriptor is readable or a word is another; whether one is so.\n"
+     "The words: pairs of a view of four bytes, and the number that is there."},
+    {"fence", fence, METH_NOARGS, "What was written before is seen by all before anything is read after."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -1155,7 +1319,9 @@ PyMODINIT_FUNC PyInit__pump(void)
     if (!module)
         return NULL;
     interface_type = (PyTypeObject *)PyType_FromSpec(&interface_spec);
-    if (!interface_type || PyModule_AddObjectRef(module, "Interface", (PyObject *)interface_type)) {
+    pipe_type = (PyTypeObject *)PyType_FromSpec(&pipe_spec);
+    if (!interface_type || !pipe_type || PyModule_AddObjectRef(module, "Interface", (PyObject *)interface_type) ||
+        PyModule_AddObjectRef(module, "Pipe", (PyObject *)pipe_type)) {
         Py_DECREF(module);
         return NULL;
     }

@@ -4,8 +4,11 @@ Packets are no actions: they move between a `NetDevice` and the slots of a ring.
 outbox, a plain list that its parts share, and the world drains it with `take_actions()`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, unique
+
+from bamdmux.timing import Instant
 
 
 @unique
@@ -202,6 +205,9 @@ class Log:
     def message(self) -> str:
         return self.event.value.format(self.detail)
 
+
+# A machine that is a call away sees at once to what changed in a pipe, and the caller looks what came of it.
+Serve = Callable[[Pipe, Instant], None]
 
 Action = (
     SetLine

@@ -35,6 +35,8 @@ class DropReason(IntEnum):
     # What the far end did to the ring.
     OVERRUN = -18  # more bytes written than the buffer had
     BAD_DESCRIPTOR = -19  # a buffer outside of the shared area
+    # What an interface gave.
+    BAD_OFFLOAD = -20  # a super-packet whose headers could not be true
 
 
 @dataclass(slots=True)

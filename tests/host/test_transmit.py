@@ -80,7 +80,7 @@ def channel_with(*packets: bytes, index: int = 0) -> Channel:
 def test_a_new_ring_is_empty() -> None:
     ring = Rig().ring
     assert (ring.free, ring.pending, ring.is_empty) == (4, 0, True)
-    assert not ring.has_waiting_commands
+    assert not ring.waiting_commands
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 28, 1499, 1500])
@@ -213,12 +213,12 @@ def test_a_command_that_finds_the_ring_full_waits_for_a_slot() -> None:
     rig = Rig()
     rig.fill(*[PING] * 4)
     rig.ring.queue_command(CLOSE_0)
-    assert rig.ring.has_waiting_commands
+    assert rig.ring.waiting_commands
     rig.submit()
     rig.take(1)
     rig.ring.reap()
     rig.ring.place_waiting_commands()
-    assert not rig.ring.has_waiting_commands
+    assert not rig.ring.waiting_commands
     rig.submit()
     assert rig.take()[-1] == close_frame(0)
 
@@ -229,7 +229,7 @@ def test_commands_that_wait_stay_in_order() -> None:
     for command in (CLOSE_0, OPEN_1, OPEN_0):
         rig.ring.queue_command(command)
     sent = rig.send()
-    while rig.ring.has_waiting_commands:
+    while rig.ring.waiting_commands:
         rig.ring.place_waiting_commands()
         sent += rig.send()
     assert sent == [sent_frame_of(PING), close_frame(0), open_frame(1), open_frame(0)]
@@ -244,7 +244,7 @@ def test_an_open_that_waits_and_the_close_that_follows_cancel_each_other() -> No
     rig.send()
     rig.ring.place_waiting_commands()
     assert rig.send() == [open_frame(1)]
-    assert not rig.ring.has_waiting_commands
+    assert not rig.ring.waiting_commands
 
 
 def test_a_close_takes_back_the_last_open_that_waits_not_the_first() -> None:
@@ -447,9 +447,9 @@ def test_commands_for_the_dead_are_forgotten() -> None:
     rig.fill(PING)
     rig.ring.queue_command(OPEN_0)
     rig.ring.queue_command(OPEN_1)
-    assert rig.ring.has_waiting_commands
+    assert rig.ring.waiting_commands
     rig.ring.forget_commands()
-    assert not rig.ring.has_waiting_commands
+    assert not rig.ring.waiting_commands
     assert rig.send() == [sent_frame_of(PING)]
     assert rig.ring.pending == 0
     rig.ring.queue_command(OPEN_0)  # the next one hears it

@@ -217,11 +217,11 @@ def test_a_modem_of_another_version_is_one_line_with_both_numbers(identity: str,
     host = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment())
     connection, _ = other.accept()
     with connection:
-        assert connection.recv(100) == b"BAMDMUX\0\x02\0\x01\0"
-        connection.send(b"BAMDMUX\0\x03\0\x02\0")
+        assert connection.recv(100) == b"BAMDMUX\0\x03\0\x01\0"
+        connection.send(b"BAMDMUX\0\x04\0\x02\0")
         _, said = host.communicate(timeout=20)
     assert host.returncode == 1
-    assert said == f"bamdmux: {folder / 'link'}: the other side speaks version 3, we speak 2\n"
+    assert said == f"bamdmux: {folder / 'link'}: the other side speaks version 4, we speak 3\n"
 
 
 @for_the_weakest
@@ -229,9 +229,9 @@ def test_a_host_of_another_version_is_told_and_the_modem_goes_on(identity: str, 
     pair = Pair(identity, stack)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
         other.connect(os.fspath(pair.modem.path))
-        assert other.recv(100) == b"BAMDMUX\0\x02\0\x02\0"
-        other.send(b"BAMDMUX\0\x03\0\x01\0")
-        text = "the other side speaks version 3, we speak 2"
+        assert other.recv(100) == b"BAMDMUX\0\x03\0\x02\0"
+        other.send(b"BAMDMUX\0\x04\0\x01\0")
+        text = "the other side speaks version 4, we speak 3"
         assert other.recv(600) == b"\x02\0" + text.encode()
     assert f"= refused a host: {text}" in pair.modem.log()
     pair.host.ping()

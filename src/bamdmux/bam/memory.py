@@ -1,13 +1,14 @@
 """Where everything lies in the memory that host and modem share.
 
     the four lines, one 32-bit word each
+    who is awake: the host, the modem, one word each
     TX pipe:  tail | position | descriptor FIFO | buffers
     RX pipe:  tail | position | descriptor FIFO | buffers
 
 Every word that somebody writes while the other side reads has a cache line of its own and one writer. The
 memory is a bytearray, or an mmap of what both processes share; offsets in it serve as bus addresses.
 
-It holds no pointers and no code: what a word means is said in lines.py and pipe.py.
+It holds no pointers and no code: what a word means is said in lines.py, wakefulness.py and pipe.py.
 """
 
 import mmap
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bamdmux.actions import Line, Pipe
+from bamdmux.pump import Place
 from bamdmux.wire.dmux import BUFFER_BYTES, MAX_FRAME_BYTES
 
 CACHE_LINE_BYTES: Final = 64
@@ -65,6 +67,19 @@ class PipeLayout:
     def end(self) -> int:
         return self.buffers_offset + self.slot_count * self.slot_stride
 
+    @property
+    def place(self) -> Place:
+        """Where everything lies, as the native pump wants it."""
+        return (
+            self.fifo_offset,
+            self.entry_count,
+            self.buffers_offset,
+            self.slot_stride,
+            self.slot_bytes,
+            self.slot_count,
+            self.tail_offset,
+        )
+
     def slot_address(self, slot_index: int) -> int:
         return self.buffers_offset + slot_index * self.slot_stride
 
@@ -88,7 +103,7 @@ class LinkLayout:
     def __post_init__(self) -> None:
         entry_count = max(ENTRY_COUNT, self.slot_count + 1)
         for name, slot_bytes in (("tx", self.transmit_bytes), ("rx", self.receive_bytes)):
-            start = len(Line) * CACHE_LINE_BYTES if name == "tx" else _round_up(self.tx.end)
+            start = (len(Line) + 2) * CACHE_LINE_BYTES if name == "tx" else _round_up(self.tx.end)
             layout = PipeLayout(
                 start=start, entry_count=entry_count, slot_count=self.slot_count, slot_bytes=slot_bytes
             )
@@ -96,6 +111,14 @@ class LinkLayout:
 
     def line_offset(self, line: Line) -> int:
         return list(Line).index(line) * CACHE_LINE_BYTES
+
+    @property
+    def host_awake_offset(self) -> int:
+        return len(Line) * CACHE_LINE_BYTES
+
+    @property
+    def modem_awake_offset(self) -> int:
+        return self.host_awake_offset + CACHE_LINE_BYTES
 
     def pipe(self, pipe: Pipe) -> PipeLayout:
         return self.tx if pipe is Pipe.TX else self.rx

@@ -24,10 +24,11 @@ Sources: drivers/dma/qcom/bam_dma.c of Linux 6.1, protocol.md section 5.
 """
 
 import struct
-from collections import deque
-from typing import Final
+from array import array
+from typing import Any, Final
 
 from bamdmux.bam.memory import DESCRIPTOR_BYTES, PipeLayout
+from bamdmux.pump import Interface, Tally, is_native, make_pipe
 
 DESCRIPTOR: Final = struct.Struct("<IHH")
 _WRITE_BACK: Final = struct.Struct("<HH")  # size and flags
@@ -55,9 +56,12 @@ class PipeOwner:
         self._head = 0  # oldest entry that is not retired
         self._tail = 0  # next entry to fill
         self._unpublished = 0
-        self._queued: deque[tuple[int, int]] = (
-            deque()
-        )  # slot and size, oldest first: what we know, not what is there
+        # What we know of each entry, not what is there: its slot and the size that it was queued with.
+        self._slots_of = array("H", bytes(2 * layout.entry_count))
+        self._sizes_of = array("H", bytes(2 * layout.entry_count))
+        self._in_flight = 0
+        self.pumps = is_native()  # whether the native pump may do its work: nothing is laid over us
+        self.pump: Any = make_pipe(memory, layout.place, self._slots_of, self._sizes_of)
         self.is_open = False
         self.bad_position_count = 0  # positions that cannot be: the peer lies, or is out of its mind
 
@@ -69,7 +73,7 @@ class PipeOwner:
     @property
     def in_flight(self) -> int:
         """Entries that were queued and not retired."""
-        return len(self._queued)
+        return self._in_flight
 
     def open(self) -> None:
         """Take the pipe into use, empty, whatever was in it before."""
@@ -86,11 +90,41 @@ class PipeOwner:
             size,
             FLAG_EOT,
         )
-        self._queued.append((slot_index, size))
+        self._slots_of[self._tail] = slot_index
+        self._sizes_of[self._tail] = size
+        self._in_flight += 1
         self._tail += 1
         if self._tail == self._entry_count:
             self._tail = 0
         self._unpublished += 1
+
+    def pump_out(self, first_slot: int, count: int, sizes: "array[int]") -> None:
+        """Queue so many slots in turn with the native pump; see `submit`.
+
+        Args:
+            sizes: for each slot, in bytes.
+        """
+        self.pump.submit(self._tail, first_slot, count, sizes)
+        self._in_flight += count
+        self._unpublished += count
+        self._tail = (self._tail + count) % self._entry_count
+
+    def pump_in(self, interfaces: tuple[Interface | None, ...], count: int, tally: Tally) -> int:
+        """Deliver frames with the native pump, and queue their slots again; see `reap` and `submit`.
+
+        Args:
+            interfaces: of each channel; None: what comes for it stops us.
+            count: how many entries are completed.
+            tally: what passed and what was refused is added to it.
+
+        Returns:
+            How many entries that were: up to the first that is no plain data.
+        """
+        done: int = self.pump.drain_slots(interfaces, self._head, self._tail, count, tally.numbers)
+        self._unpublished += done
+        self._head = (self._head + done) % self._entry_count
+        self._tail = (self._tail + done) % self._entry_count
+        return done
 
     def publish(self) -> int:
         """Hand what was queued to the peer; how many entries that were. Ring the doorbell if any."""
@@ -115,8 +149,7 @@ class PipeOwner:
 
     def retire(self, count: int) -> None:
         """Take back the ``count`` oldest slots without looking at their descriptors (TX)."""
-        for _ in range(count):
-            self._queued.popleft()
+        self._in_flight -= count
         self._head = (self._head + count) % self._entry_count
 
     def reap(self) -> tuple[int, int]:
@@ -125,9 +158,11 @@ class PipeOwner:
         Returns:
             Slot index and number of bytes; -1 bytes if more were claimed than the slot was queued with.
         """
-        offset = self._fifo_offset + self._head * DESCRIPTOR_BYTES
+        head = self._head
+        offset = self._fifo_offset + head * DESCRIPTOR_BYTES
         _, written, _ = DESCRIPTOR.unpack_from(self._memory, offset)
-        slot_index, size = self._queued.popleft()
+        slot_index, size = self._slots_of[head], self._sizes_of[head]
+        self._in_flight -= 1
         self._head += 1
         if self._head == self._entry_count:
             self._head = 0
@@ -139,16 +174,16 @@ class PipeOwner:
         The pipe is reset at once, as by bam_dma_terminate_all(): the peer must not find there what was
         dropped.
         """
-        dropped = len(self._queued)
+        dropped = self._in_flight
         if dropped:
-            self._queued.clear()
+            self._in_flight = 0
             self._reset()
         return dropped
 
     def close(self) -> None:
         """Let go of the pipe. Terminate it first."""
         assert self.is_open, "the pipe is not open"
-        assert not self._queued, "terminate the pipe before closing it"
+        assert not self._in_flight, "terminate the pipe before closing it"
         self.is_open = False
 
     def _reset(self) -> None:
@@ -158,7 +193,7 @@ class PipeOwner:
         self._publish_tail()
 
     def _published(self) -> int:
-        return len(self._queued) - self._unpublished
+        return self._in_flight - self._unpublished
 
     def _publish_tail(self) -> None:
         self._tail_word[0] = self._generation << _GENERATION_SHIFT | self._tail * DESCRIPTOR_BYTES
@@ -185,9 +220,46 @@ class PipePeer:
         self._generation = word >> _GENERATION_SHIFT
         self._position = (word & _OFFSET_MASK) // DESCRIPTOR_BYTES % layout.entry_count
         self._unpublished = 0
+        self.pumps = is_native()  # as of the owner
+        self.pump: Any = make_pipe(memory, layout.place)
         self._empty = memory[:0]
         self.bad_tail_count = 0
         self.bad_descriptor_count = 0
+
+    def pump_out(
+        self, interface: Interface, count: int, max_packet_bytes: int, bearers: memoryview, tally: Tally
+    ) -> int:
+        """Deliver frames of so many entries with the native pump; see `take` and `complete`.
+
+        Returns:
+            How many entries that were: up to the first that is no plain data of a bearer.
+        """
+        return self._pumped(
+            interface.take_frames(
+                self.pump, self._position, count, self._generation, max_packet_bytes, bearers, tally.numbers
+            )
+        )
+
+    def pump_in(
+        self, interface: Interface, space: int, budget: int, bearers: memoryview, tally: Tally
+    ) -> int:
+        """Fill buffers, at most `space`, with the native pump; see `take` and `complete`.
+
+        A super-packet that the budget would cut is finished.
+
+        Returns:
+            How many packets that were: up to the first that is for no bearer, or that finds no buffer.
+        """
+        return self._pumped(
+            interface.fill_buffers(
+                self.pump, self._position, space, budget, self._generation, bearers, tally.numbers
+            )
+        )
+
+    def _pumped(self, done: int) -> int:
+        self._unpublished += done
+        self._position = (self._position + done) % self._entry_count
+        return done
 
     def available(self) -> int:
         """How many entries are ours to use."""

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.cli.faults import fault_options
+from bamdmux.cli.ring import ring_option
 from bamdmux.middleware.control_faults import AnyFault
 
 
@@ -21,11 +23,13 @@ from bamdmux.middleware.control_faults import AnyFault
     type=click.Path(path_type=Path),
     help="Put links to the modem's control ports into DIR: wwan0qmi0 and wwan0at0.",
 )
+@ring_option
 @fault_options
 def command(
     path: Path,
     control_path: Path | None,
     ports_folder: Path | None,
+    slot_count: int,
     faults: list[tuple[AnyFault, float]],
     seed: int | None,
 ) -> int:
@@ -38,4 +42,4 @@ def command(
         logging.getLogger("bamdmux").setLevel(logging.INFO)
     from bamdmux.live.service import run_host
 
-    return run_host(path, control_path, faults, seed, ports_folder)
+    return run_host(path, control_path, faults, seed, ports_folder, LinkLayout(slot_count=slot_count))

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from bamdmux.errors import BamDmuxError, UsageError
+from bamdmux.pump import check_choice
 from bamdmux.version import VERSION
 
 FAILED: Final = 1
@@ -66,6 +67,7 @@ def bamdmux(verbose: int, quiet: bool) -> None:
 
     Start with `bamdmux run`: a shell whose only way out is wwan0, over BAM-DMUX, through a modem.
     """
+    check_choice()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogFormatter("%(relativeCreated)8.1f %(name)s %(message)s"))
     logging.basicConfig(handlers=[handler])

@@ -5,7 +5,9 @@ from typing import Final
 
 import click
 
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.cli.faults import fault_options
+from bamdmux.cli.ring import ring_option
 from bamdmux.errors import UsageError
 from bamdmux.middleware.control_faults import AnyFault
 from bamdmux.modem.profiles import Announce, Profile, load_profile, with_channels, with_mtu, with_registration
@@ -44,6 +46,7 @@ OFONO_REGISTRATION_MS: Final = 1500
 @click.option("--ofono", is_flag=True, help="With a D-Bus and oFono that finds this modem, on USB.")
 @click.option("--split", is_flag=True, help="The modem as a process of its own, as on a phone.")
 @click.option("--no-qmi-proxy", is_flag=True, help="Leave the name of libqmi's proxy to libqmi's own.")
+@ring_option
 @fault_options
 @click.argument("cmd", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -56,6 +59,7 @@ def command(
     ofono: bool,
     split: bool,
     no_qmi_proxy: bool,
+    slot_count: int,
     faults: list[tuple[AnyFault, float]],
     seed: int | None,
     cmd: tuple[str, ...],
@@ -91,6 +95,7 @@ def command(
         profile=profile,
         network=network,
         split=split,
+        layout=LinkLayout(slot_count=slot_count),
         is_always_on=(bearers or ("down" if manager else "up")) == "up",
         manager=manager,
         plays_qmi_proxy=not no_qmi_proxy,

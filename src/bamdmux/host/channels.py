@@ -95,6 +95,9 @@ class Channels:
         self._channels = [Channel(index) for index in range(CHANNEL_COUNT)]
         self._first = 0  # whose turn it is to transmit first
         self.all_are_stopped = False  # the ring is full
+        # What a ring that fills up and empties asks for again and again; None: some channel has changed.
+        self._welcome: list[Channel] | None = None
+        self._flowing: list[Channel] | None = None  # those whose queues are not stopped
         # Read by the receive ring for every frame, hence lists.
         self.received = [channel.received for channel in self._channels]
         self.active_devices: list[NetDevice | None] = [None] * CHANNEL_COUNT  # of the interfaces that are up
@@ -113,6 +116,15 @@ class Channels:
             turn.sort(key=lambda channel: (channel.index - self._first) % CHANNEL_COUNT)
         return turn
 
+    def welcome(self) -> list[Channel]:
+        """Those that may transmit, whether the ring is full or not; the same list while it is the same."""
+        if self._welcome is None:
+            self._welcome = [channel for channel in self._channels if channel.may_transmit]
+        return self._welcome
+
+    def _changed(self) -> None:
+        self._welcome = self._flowing = None
+
     def was_served(self, channel: Channel) -> None:
         """The next turn begins behind this one."""
         self._first = channel.index + 1
@@ -125,6 +137,7 @@ class Channels:
         Args:
             power_up: which power-up of the modem this is.
         """
+        self._changed()
         self._log(Severity.DEBUG, LogEvent.CHANNEL_OPENED, channel)
         was_open, is_later = channel.is_remote_open, channel.opened_in_power_up != power_up
         channel.is_remote_open, channel.opened_in_power_up = True, power_up
@@ -159,6 +172,7 @@ class Channels:
 
     def remote_closed(self, channel: Channel) -> None:
         """The modem closes a channel: its interface stays, without carrier."""
+        self._changed()
         self._log(Severity.DEBUG, LogEvent.CHANNEL_CLOSED, channel)
         if not channel.is_remote_open:
             self._log(Severity.ERROR, LogEvent.NOT_OPEN, channel)
@@ -168,6 +182,7 @@ class Channels:
 
     def modem_vanished(self) -> None:
         """Every channel of a dead modem is closed, and our OPENs are void; its successor begins anew."""
+        self._changed()
         for channel in self._channels:
             channel.is_open = channel.is_open_queued = False
             if channel.is_remote_open:
@@ -190,12 +205,14 @@ class Channels:
 
     def registered(self, channel: Channel, device: NetDevice) -> None:
         """The interface exists, and is down."""
+        self._changed()
         channel.device = device
         if not channel.is_remote_open:  # closed in the meantime
             self._outbox.append(DetachNetdev(channel.index))
 
     def interface_changed(self, channel: Channel, is_up: bool) -> bool:
         """The interface may have gone up or down; whether it did."""
+        self._changed()
         if channel.device is None or channel.is_up == is_up:
             return False
         channel.is_up = is_up
@@ -204,6 +221,7 @@ class Channels:
 
     def unregister_all(self) -> None:
         """Every interface is to go."""
+        self._changed()
         for channel in self._channels:
             if channel.device is not None:
                 self._outbox.append(UnregisterNetdev(channel.index))
@@ -213,14 +231,23 @@ class Channels:
 
     def start(self, channel: Channel) -> None:
         """Our OPEN has gone out: packets may follow."""
+        self._changed()
         channel.is_open = True
         # Differs: the kernel starts the queue even if the OPEN took the last slot. Here it waits to be woken.
         channel.queue_is_stopped = self.all_are_stopped
         if not self.all_are_stopped:
             self._outbox.append(StartQueue(channel.index))
 
+    def close(self, channel: Channel) -> bool:
+        """The interface went down: read no more of its packets; whether the modem has to be told."""
+        self.stop(channel)
+        was_queued = channel.is_open_queued
+        channel.is_open = channel.is_open_queued = False
+        return was_queued
+
     def stop(self, channel: Channel) -> None:
         """Read no more packets of this interface."""
+        self._changed()
         channel.queue_is_stopped = True
         self._outbox.append(_STOP_QUEUE[channel.index])
 
@@ -230,9 +257,14 @@ class Channels:
             return
         self.all_are_stopped = True
         self._outbox.append(_QUEUES_STOPPED)
-        for channel in self._channels:
-            if channel.device is not None and not channel.queue_is_stopped:
-                self.stop(channel)
+        if self._flowing is None:
+            self._flowing = [
+                each for each in self._channels if each.device is not None and not each.queue_is_stopped
+            ]
+        for channel in self._flowing:
+            channel.queue_is_stopped = True
+            self._outbox.append(_STOP_QUEUE[channel.index])
+        self._flowing = []
 
     def wake_all(self) -> None:
         """The ring has space again."""
@@ -240,11 +272,14 @@ class Channels:
             return
         self.all_are_stopped = False
         self._outbox.append(_QUEUES_WOKEN)
-        for channel in self._channels:
-            if channel.may_transmit:  # Differs: the kernel wakes detached interfaces too
-                self._wake(channel)
+        is_all_else_stopped = self._flowing is not None
+        for channel in self.welcome():  # Differs: the kernel wakes detached interfaces too
+            channel.queue_is_stopped = False
+            self._outbox.append(_WAKE_QUEUE[channel.index])
+        self._flowing = self._welcome if is_all_else_stopped else None
 
     def _wake(self, channel: Channel) -> None:
+        self._changed()
         channel.queue_is_stopped = False
         self._outbox.append(_WAKE_QUEUE[channel.index])
 

@@ -11,10 +11,21 @@ who acts, in which order.
 Where it departs from the kernel on purpose, the line says `Differs:`; docs/differences.md lists them all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bamdmux.actions import Action, Line, Log, LogEvent, LookAtLine, Pipe, Removed, RingDoorbell, Severity
+from bamdmux.actions import (
+    Action,
+    Line,
+    Log,
+    LogEvent,
+    LookAtLine,
+    Pipe,
+    Removed,
+    RingDoorbell,
+    Serve,
+    Severity,
+)
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Answer, Channel, Channels
@@ -86,6 +97,11 @@ class HostDriver:
 
     # What the world asks
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether `take_actions` is worth calling."""
+        return bool(self._outbox)
+
     def take_actions(self) -> list[Action]:
         """What is to be done since the last call, in order."""
         actions = self._outbox.copy()
@@ -101,6 +117,26 @@ class HostDriver:
     def is_leaving(self) -> bool:
         """Whether `remove` was called."""
         return self._removal.is_asked
+
+    @property
+    def welcome_channels(self) -> Sequence[Channel]:
+        """Whose packets `transmit` would read, unless `is_stopped`."""
+        return self.channels.welcome() if not self._removal.is_asked else ()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the ring is full, or too full: no packet is read until it has space again."""
+        return self.channels.all_are_stopped or self._transmit_ring.is_short
+
+    @property
+    def has_slots_to_spare(self) -> bool:
+        """Whether it makes no difference when slots come back, but to the time of our suspend."""
+        return self._transmit_ring.is_half_free and not self._removal.is_asked
+
+    @property
+    def awaits_slots(self) -> bool:
+        """Whether there are frames of which we do not know that they were sent."""
+        return self._tx.in_flight > 0
 
     def wants_packets(self, index: int) -> bool:
         """Whether `transmit` would read packets of this channel's interface; while not, do not poll it."""
@@ -131,17 +167,41 @@ class HostDriver:
         """The interface's MTU: longer packets are not sent."""
         self.channels[index].mtu = mtu
 
-    def transmit(self, waiting: Iterable[int], now: Instant, budget: int = 32) -> int:
+    def transmit(
+        self, waiting: Iterable[int], now: Instant, budget: int = 32, next_door: Serve | None = None
+    ) -> int:
         """Read packets of the interfaces that have some, each in turn; how many.
 
         Args:
             waiting: channels whose interfaces have packets. Those that may not transmit are passed over.
             budget: how many packets at most, of all interfaces together.
+            next_door: the modem's `serve`, where it is a call away: it takes what we send at once, and the
+                ring is used again and again.
         """
-        self._transmit_ring.place_waiting_commands()
-        left = total = 0 if self.is_leaving else min(budget, self._transmit_ring.free)
+        if self._transmit_ring.waiting_commands:
+            self._transmit_ring.place_waiting_commands()
+        if self._removal.is_asked:
+            return 0
+        free = self._transmit_ring.free
+        if next_door is None:
+            total = self._fill(waiting, min(budget, free))
+            if total or not self._transmit_ring.free:
+                self._push(now)
+            return total
+        total = 0
+        # One slot stays free, so that the queues need not be stopped and woken each time.
+        while total < budget and (filled := self._fill(waiting, min(budget - total, max(free - 1, 1)))):
+            total += filled
+            self._push(now, next_door)
+            self._transmitted(now)
+            free = self._transmit_ring.free
+        return total
+
+    def _fill(self, waiting: Iterable[int], limit: int) -> int:
+        """Let each channel fill slots in turn, at most `limit` of all; how many."""
+        left = limit
         turn = self.channels.in_turn(waiting)
-        while turn and left:
+        while turn and left > 0:
             share, one_more = divmod(left, len(turn))
             unserved, turn = turn, []
             for position, channel in enumerate(unserved):
@@ -152,9 +212,7 @@ class HostDriver:
                     turn.append(channel)
                 if position < one_more:  # so that next time it is the others who get one more
                     self.channels.was_served(channel)
-        if total != left or not self._transmit_ring.free:
-            self._push(now)
-        return total - left
+        return limit - left
 
     # To the modem
 
@@ -164,33 +222,36 @@ class HostDriver:
         self._push(now)
 
     def _send_close(self, channel: Channel, now: Instant) -> None:
-        self.channels.stop(channel)
-        if channel.is_open_queued:
-            channel.is_open_queued = channel.is_open = False
+        if self.channels.close(channel):
             self._transmit_ring.queue_command(Frame(Command.CLOSE, channel.index))
             self._push(now)
 
-    def _push(self, now: Instant) -> None:
+    def _push(self, now: Instant, next_door: Serve | None = None) -> None:
         """Something new may be in the ring: send it, or ask for power first."""
         if self._removal.vote_is_over:
             return
         ring = self._transmit_ring
-        ring.place_waiting_commands()
+        if ring.waiting_commands:
+            ring.place_waiting_commands()
         if not ring.free:
             self.channels.stop_all()
         if ring.pending and self._vote.request(now) and self._modem_power.is_up:
-            self._submit(now)
+            self._submit(now, next_door)
 
-    def _submit(self, now: Instant) -> None:
+    def _submit(self, now: Instant, next_door: Serve | None = None) -> None:
         """Hand what is pending to the modem: there is power."""
-        self._open_transmit_pipe()
+        if not self._tx.is_open:
+            self._tx.open()
         if not self._transmit_ring.pending:
             return
         self._vote.busy()
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
-        self._outbox.append(_RING_TX)
-        if self._look_again_at is None and not self.is_leaving:
+        if next_door is None:
+            self._outbox.append(_RING_TX)
+        else:
+            next_door(Pipe.TX, now)
+        if self._look_again_at is None and not self._removal.is_asked:
             self._look_again_at = now + self._look_again_ns
         for command in commands:
             channel = self.channels[command.channel]
@@ -205,7 +266,7 @@ class HostDriver:
         """The modem may be done with some of our slots."""
         if not self._tx.is_open or not self._transmit_ring.reap():
             return
-        is_watched = self._tx.in_flight and not self.is_leaving
+        is_watched = self._tx.in_flight and not self._removal.is_asked
         self._look_again_at = now + self._look_again_ns if is_watched else None
         self._space_freed()
         self._push(now)
@@ -227,7 +288,8 @@ class HostDriver:
 
     def _space_freed(self) -> None:
         """There may be free slots: commands that wait for one come first."""
-        self._transmit_ring.place_waiting_commands()
+        if self._transmit_ring.waiting_commands:
+            self._transmit_ring.place_waiting_commands()
         if self._transmit_ring.free:
             self.channels.wake_all()
 
@@ -244,11 +306,24 @@ class HostDriver:
             # (bam_dmux_pc_irq()).
             self._outbox.append(LookAtLine(Line.MODEM_POWER))
 
+    def serve(self, pipe: Pipe, now: Instant) -> None:
+        """As `doorbell_rang`, by somebody who then looks what has come of it, and wants no doorbell."""
+        if pipe is Pipe.RX and self._rx.is_open:
+            self._receive(now)
+            self._rx.publish()
+        else:
+            self.doorbell_rang(pipe, now)
+
     def _receive_what_is_there(self, now: Instant) -> None:
         if self._rx.is_open:
             self._received(now)
 
     def _received(self, now: Instant) -> None:
+        self._receive(now)
+        if self._rx.publish():
+            self._outbox.append(_RING_RX)
+
+    def _receive(self, now: Instant) -> None:
         channels = self.channels
         for arrival in self._receive_ring.drain_to(
             channels.active_devices, channels.received, self.unassigned
@@ -259,8 +334,6 @@ class HostDriver:
                 channels.remote_closed(channels[arrival.channel])
             else:
                 self._remote_opened(arrival, now)
-        if self._rx.publish():
-            self._outbox.append(_RING_RX)
 
     def _remote_opened(self, frame: Frame, now: Instant) -> None:
         """The modem announces a channel. That is not answered; our own OPEN goes with the interface."""
@@ -387,7 +460,7 @@ class HostDriver:
         # Differs: the kernel waits for an interrupt. If that of a rise is lost and the modem stays up, for it
         # sees a new vote before it has fallen, there is never another one (bam_dmux_pc_irq()).
         self._outbox.append(LookAtLine(Line.MODEM_POWER))
-        if self._transmit_ring.has_waiting_commands:
+        if self._transmit_ring.waiting_commands:
             self._vote.retry_later(now)
 
     def _give_up(self, leftovers: Leftovers, reason: DropReason) -> None:
@@ -422,7 +495,7 @@ class HostDriver:
         self._continue_removal(now)
 
     def _continue_removal(self, now: Instant) -> None:
-        if not self._transmit_ring.has_waiting_commands:
+        if not self._transmit_ring.waiting_commands:
             self._drop_vote(now)
 
     def _drop_vote(self, now: Instant) -> None:

@@ -19,6 +19,7 @@ from typing import Final
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
+from bamdmux.pump import Interface, Tally, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_COUNT,
     CHANNEL_SHIFT,
@@ -51,9 +52,13 @@ class ReceiveRing:
 
     def __init__(self, pipe: PipeOwner) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipeOwner  # and nothing that is wrapped around one
         self._slot_bytes = pipe.layout.slot_bytes
         self._slots = [pipe.slot(index) for index in range(pipe.layout.slot_count)]
         self._private = memoryview(bytearray(self._slot_bytes))
+        self._tally = Tally()
+        self._devices: Sequence[NetDevice | None] = ()  # those that `_interfaces` are of
+        self._interfaces: tuple[Interface | None, ...] = ()
 
     def open(self) -> None:
         """Take the pipe into use and queue every buffer. Publish the pipe afterwards."""
@@ -81,7 +86,14 @@ class ReceiveRing:
         read_word, write_information = HEADER_WORD.unpack_from, _PACKET_INFORMATION.pack_into
         max_packet_bytes = self._slot_bytes - HEADER_BYTES
         told: set[DropReason] = set()
-        for _ in range(pipe.completed()):  # at most the ring, however much arrives meanwhile
+        left = pipe.completed()  # at most the ring, however much arrives meanwhile
+        pumps = self._is_bare and pipe.pumps
+        while left:
+            if pumps:
+                left -= self._pump_to(devices, counters, left)
+                if not left:
+                    break
+            left -= 1
             slot_index, transfer_bytes = pipe.reap()
             reason = None
             if transfer_bytes < HEADER_BYTES:
@@ -112,6 +124,14 @@ class ReceiveRing:
                     told.add(reason)
                     yield Rejected(reason, word)
             pipe.submit(slot_index, self._slot_bytes)
+
+    def _pump_to(self, devices: Sequence[NetDevice | None], counters: Sequence[Counters], count: int) -> int:
+        """Deliver with the native pump what it can; how many frames, at most `count`."""
+        if devices != self._devices:
+            self._devices, self._interfaces = devices[:], tuple(map(interface_of, devices))
+        done = self._pipe.pump_in(self._interfaces, count, self._tally)
+        self._tally.settle(counters, DropReason.DEVICE_REFUSED)
+        return done
 
 
 def _why_fragment(transfer_bytes: int) -> DropReason:

@@ -43,20 +43,13 @@ class Removal:
     def __init__(self, timeout_ns: Duration) -> None:
         self._timeout_ns = timeout_ns
         self._stage = Stage.NOT_ASKED
+        self.is_asked = False
+        self.vote_is_over = False  # nothing may ask for power again
         self.deadline: Instant | None = None
 
     @property
     def stage(self) -> Stage:
         return self._stage
-
-    @property
-    def is_asked(self) -> bool:
-        return self._stage is not Stage.NOT_ASKED
-
-    @property
-    def vote_is_over(self) -> bool:
-        """Nothing may ask for power again."""
-        return self._stage in (Stage.WAITING_FOR_MODEM, Stage.DONE)
 
     @property
     def is_done(self) -> bool:
@@ -69,4 +62,6 @@ class Removal:
         """Go on; the only writer of the stage."""
         assert stage in LEGAL[self._stage], f"{self._stage.name} -> {stage.name}"
         self._stage = stage
+        self.is_asked = True
+        self.vote_is_over = stage in (Stage.WAITING_FOR_MODEM, Stage.DONE)
         self.deadline = now + self._timeout_ns if stage in _BOUNDED else None

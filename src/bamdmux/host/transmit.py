@@ -13,6 +13,7 @@ It decides neither who may transmit nor when there is power; it rings no doorbel
 """
 
 import struct
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,7 @@ from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Channel
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
+from bamdmux.pump import Interface, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_SHIFT,
     HEADER_BYTES,
@@ -52,44 +54,48 @@ class Leftovers:
 
 
 class TransmitRing:
-    """The slots of the TX pipe."""
+    """The slots of the TX pipe.
+
+    Attributes:
+        free: slots that hold nothing.
+        pending: slots that wait for power.
+        waiting_commands: those that found no slot, at most two for each channel.
+        is_short: there is a super-packet that wants more slots than are free, and they will come.
+    """
 
     def __init__(self, pipe: PipeOwner) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipeOwner  # and nothing that is wrapped around one
         self._size = pipe.layout.slot_count
         self._slots = [pipe.slot(index) for index in range(self._size)]
         read_end = min(HEADER_BYTES + MAX_PACKET_BYTES, pipe.layout.slot_bytes - WORD_BYTES)
         self._read_views = [slot[_READ_OFFSET:read_end] for slot in self._slots]
-        self._channels = [0] * self._size
-        self._packet_bytes = [0] * self._size
-        self._frame_bytes = [0] * self._size
+        self._channels = bytearray(self._size)
+        self._packet_bytes = array("I", bytes(4 * self._size))
+        self._frame_bytes = array("I", bytes(4 * self._size))
         self._commands: list[Frame | None] = [None] * self._size
+        self._command_count = 0  # of them, those that are there
         self._oldest = 0
         self._submitted = 0
-        self._pending = 0
-        self._waiting: deque[Frame] = deque()  # commands that found no slot: at most two for each channel
+        self.pending = 0
+        self.free = self._size
+        self.is_short = False
+        self.waiting_commands: deque[Frame] = deque()
 
     @property
-    def free(self) -> int:
-        return self._size - self._submitted - self._pending
+    def is_half_free(self) -> bool:
+        """Whether half of the slots are free, and nothing waits for one."""
+        return 2 * self.free >= self._size and not self.waiting_commands
 
     @property
     def is_empty(self) -> bool:
-        return self._submitted == 0 == self._pending
-
-    @property
-    def pending(self) -> int:
-        return self._pending
+        return self._submitted == 0 == self.pending
 
     @property
     def pending_packets(self) -> int:
         """Pending slots that hold no command."""
         first = self._oldest + self._submitted
-        return sum(self._commands[(first + i) % self._size] is None for i in range(self._pending))
-
-    @property
-    def has_waiting_commands(self) -> bool:
-        return bool(self._waiting)
+        return sum(self._commands[(first + i) % self._size] is None for i in range(self.pending))
 
     # In
 
@@ -99,6 +105,9 @@ class TransmitRing:
         Fewer than `budget` means that the interface has run dry, or that some packets were refused.
         """
         assert channel.device is not None
+        interface = interface_of(channel.device)
+        if interface is not None and self._is_bare and self._pipe.pumps and not interface.is_covered:
+            return self._pump_from(interface, channel, budget)
         counters, mtu = channel.transmitted, channel.mtu
         read_into, read_views, slots = channel.device.read_into, self._read_views, self._slots
         channels, size = self._channels, self._size
@@ -106,7 +115,7 @@ class TransmitRing:
         write_header, write_padding = HEADER_WORD.pack_into, _PADDING.pack_into
         channel_index = channel.index
         header_base = MAGIC | channel_index << CHANNEL_SHIFT
-        index = (self._oldest + self._submitted + self._pending) % size
+        index = (self._oldest + self._submitted + self.pending) % size
         limit = min(budget, self.free)
         filled = byte_count = 0
         while filled < limit:
@@ -134,9 +143,38 @@ class TransmitRing:
             index += 1
             if index == size:
                 index = 0
-        self._pending += filled
+        self.pending += filled
+        self.free -= filled
         counters.packet_count += filled
         counters.byte_count += byte_count
+        return filled
+
+    def _pump_from(self, interface: Interface, channel: Channel, budget: int) -> int:
+        """As `fill_from`, with the native pump."""
+        counters, size = channel.transmitted, self._size
+        first = (self._oldest + self._submitted + self.pending) % size
+        filled, byte_count, too_long = interface.fill_slots(
+            self._pipe.pump,
+            first,
+            self.free,
+            budget,
+            channel.index,
+            channel.mtu,
+            self._packet_bytes,
+            self._frame_bytes,
+        )
+        at_end = min(filled, size - first)
+        self._channels[first : first + at_end] = bytes((channel.index,)) * at_end
+        self._channels[: filled - at_end] = bytes((channel.index,)) * (filled - at_end)
+        self.pending += filled
+        self.free -= filled
+        counters.packet_count += filled
+        counters.byte_count += byte_count
+        if too_long:
+            counters.drop(DropReason.LONGER_THAN_MTU, too_long)
+        self.is_short = filled < budget and interface.has_packet
+        if malformed := interface.take_malformed():
+            counters.drop(DropReason.BAD_OFFLOAD, malformed)
         return filled
 
     def queue_command(self, frame: Frame) -> None:
@@ -148,47 +186,57 @@ class TransmitRing:
         if frame == self._last_unsent(frame.channel):
             return
         opening = Frame(Command.OPEN, frame.channel)
-        if frame.command is Command.CLOSE and opening in self._waiting:
-            del self._waiting[max(i for i, waiting in enumerate(self._waiting) if waiting == opening)]
+        if frame.command is Command.CLOSE and opening in self.waiting_commands:
+            del self.waiting_commands[
+                max(i for i, waiting in enumerate(self.waiting_commands) if waiting == opening)
+            ]
             return
-        self._waiting.append(frame)
+        self.waiting_commands.append(frame)
         self.place_waiting_commands()
 
     def _last_unsent(self, channel: int) -> Frame | None:
         """The last command for a channel that was not yet handed to the pipe."""
         first = self._oldest + self._submitted
-        pending = [self._commands[(first + i) % self._size] for i in range(self._pending)]
-        commands = [frame for frame in (*pending, *self._waiting) if frame and frame.channel == channel]
+        pending = [self._commands[(first + i) % self._size] for i in range(self.pending)]
+        commands = [
+            frame for frame in (*pending, *self.waiting_commands) if frame and frame.channel == channel
+        ]
         return commands[-1] if commands else None
 
     def place_waiting_commands(self) -> None:
         """Give waiting commands the slots that are free, before any packet."""
-        while self._waiting and self.free:
-            frame = self._waiting.popleft()
+        while self.waiting_commands and self.free:
+            frame = self.waiting_commands.popleft()
             encoded = encode_frame(frame)
-            index = (self._oldest + self._submitted + self._pending) % self._size
+            index = (self._oldest + self._submitted + self.pending) % self._size
             self._slots[index][: len(encoded)] = encoded
             self._channels[index] = frame.channel
             self._frame_bytes[index] = len(encoded)
             self._commands[index] = frame
-            self._pending += 1
+            self._command_count += 1
+            self.pending += 1
+            self.free -= 1
 
     # Out
 
     def submit_pending(self) -> list[Frame]:
         """Hand all pending slots to the pipe, in order; the commands among them. Publish it afterwards."""
         submit, frame_bytes, commands, size = self._pipe.submit, self._frame_bytes, self._commands, self._size
-        sent = []
+        sent: list[Frame] = []
         index = (self._oldest + self._submitted) % size
-        for _ in range(self._pending):
+        count = self.pending
+        if not self._command_count and self._is_bare and self._pipe.pumps:
+            self._pipe.pump_out(index, count, frame_bytes)
+            count = 0
+        for _ in range(count):
             submit(index, frame_bytes[index])
             if (command := commands[index]) is not None:
                 sent.append(command)
             index += 1
             if index == size:
                 index = 0
-        self._submitted += self._pending
-        self._pending = 0
+        self._submitted += self.pending
+        self.pending = 0
         return sent
 
     # Back
@@ -196,24 +244,32 @@ class TransmitRing:
     def reap(self) -> int:
         """Take back the slots that the modem is done with; how many."""
         count = self._pipe.completed()
-        self._pipe.retire(count)
-        for _ in range(count):
-            self._commands[self._oldest] = None
-            self._oldest = (self._oldest + 1) % self._size
-        self._submitted -= count
+        if count:
+            self._pipe.retire(count)
+            if self._command_count:
+                for offset in range(count):
+                    self._forget_command((self._oldest + offset) % self._size)
+            self._oldest = (self._oldest + count) % self._size
+            self._submitted -= count
+            self.free += count
+            self.is_short = False
         return count
 
     def take_submitted(self) -> Leftovers:
         """The pipe was terminated: its slots are ours again, and what was in them did not arrive."""
         leftovers = self._take(self._submitted)
+        self.free += self._submitted
+        self.is_short = False
         self._submitted = 0
         return leftovers
 
     def take_pending(self) -> Leftovers:
         """Give up what waits for power."""
         assert self._submitted == 0, "pending slots are behind the submitted ones"
-        leftovers = self._take(self._pending)
-        self._pending = 0
+        leftovers = self._take(self.pending)
+        self.free += self.pending
+        self.is_short = False
+        self.pending = 0
         return leftovers
 
     def _take(self, count: int) -> Leftovers:
@@ -222,19 +278,24 @@ class TransmitRing:
             index = self._oldest
             if (command := self._commands[index]) is not None:
                 leftovers.commands.append(command)
-                self._commands[index] = None
+                self._forget_command(index)
             else:
                 leftovers.packets.append((self._channels[index], self._packet_bytes[index]))
             self._oldest = (index + 1) % self._size
         return leftovers
 
+    def _forget_command(self, index: int) -> None:
+        if self._commands[index] is not None:
+            self._commands[index] = None
+            self._command_count -= 1
+
     def return_commands(self, commands: list[Frame]) -> None:
         """Commands never get lost: these come first when there is power again."""
-        self._waiting.extendleft(reversed(commands))
+        self.waiting_commands.extendleft(reversed(commands))
 
     def forget_commands(self) -> None:
         """Whoever was to hear them is dead."""
-        self._waiting.clear()
+        self.waiting_commands.clear()
 
     def discard_from(self, device: NetDevice, counters: Counters) -> None:
         """Throw away what an interface that went down still had queued."""

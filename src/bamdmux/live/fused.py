@@ -30,6 +30,7 @@ class FusedLink:
         packet_data_network: the bearers that `network` knows.
         is_always_on: the bearers are up from the start, and not only when a client wants them.
         sets_identity: see `HostSide`.
+        layout: of the memory; as Linux has it by default.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class FusedLink:
         *,
         is_always_on: bool = True,
         sets_identity: bool = False,
+        layout: LinkLayout | None = None,
     ) -> None:
-        layout = LinkLayout()
+        layout = layout or LinkLayout()
         memory = layout.allocate()
         self.host = HostSide(memory, layout, namespace, loop, sets_identity=sets_identity)
         packet_data_network = packet_data_network or PacketDataNetwork(profile.channels, mtu=profile.mtu)
@@ -59,8 +61,8 @@ class FusedLink:
             memory, layout, profile, network.device, loop, packet_data_network, self._control
         )
         self._network = network
-        self.host.meet(self._modem.modem)
-        self._modem.meet(self.host.driver)
+        self.host.meet(self._modem.modem, self._modem.modem.serve)
+        self._modem.meet(self.host.driver, self.host.driver.serve)
         self.runner = Runner(loop, [self.host, self._modem, self._control])
         self.faults = Faults(
             self.runner,
@@ -99,7 +101,7 @@ class FusedLink:
         self.host.unbind()
 
     def _bind(self, now: Instant) -> None:
-        self._modem.meet(self.host.driver)
+        self._modem.meet(self.host.driver, self.host.driver.serve)
         self.host.start(now)
 
     def status(self, now: Instant) -> dict[str, object]:

@@ -10,6 +10,7 @@ or stopped must not wake us, for its packets would stay readable.
 
 import logging
 import os
+import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
@@ -25,12 +26,17 @@ from bamdmux.actions import (
     RegisterNetdev,
     Removed,
     RingDoorbell,
+    Serve,
     SetLine,
+    StartQueue,
+    StopQueue,
     UnregisterNetdev,
+    WakeQueue,
 )
 from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipeOwner
+from bamdmux.host.channels import Channel
 from bamdmux.host.driver import HostDriver
 from bamdmux.live.addresses import Netlink, form_no_link_local, restore_link_local
 from bamdmux.live.faults import Relay
@@ -48,7 +54,14 @@ LOG: Final = logging.getLogger("bamdmux.host")
 # is emptied meanwhile.
 TRANSMIT_BUDGET: Final = 128
 
+# Of a ring, for commands: a super-packet never waits for itself.
+RESERVED_SLOTS: Final = 2
+
 MIN_IPV6_MTU: Final = 1280  # RFC 8200 section 5; below it the kernel takes IPv6 off an interface
+
+
+# The queues' state is read from the driver, once for each batch.
+_SEEN_IN_ARM: Final = frozenset((StartQueue, StopQueue, WakeQueue))
 
 
 class FarSide(Protocol):
@@ -85,6 +98,7 @@ class HostSide:
         self.driver = self._make_driver()
         self.is_bound = False  # whether the driver was probed
         self.relay = Relay()
+        self.next_door: Serve | None = None  # not used while faults have their wraps around `far`
         self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
         self.hear: Callable[[Line, int, Instant], None] = self._hear  # the way that news of lines takes to us
         self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
@@ -97,8 +111,14 @@ class HostSide:
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
-        self._watched: set[int] = set()  # channels whose TUN is watched
-        self._waiting: list[int] = []  # those of them that were found readable
+        # The TUNs whose packets are welcome. It is watched itself, except while the ring is full: one
+        # descriptor to let go of and to take up again, and not one for each channel.
+        self._readable = select.epoll()
+        self._channels_of: dict[int, int] = {}  # by descriptor, of those in it
+        self._watched: set[int] = set()  # the channels of those in it
+        self._welcome: Sequence[Channel] = ()  # they, as the driver said
+        self._waiting: list[int] = []  # channels whose TUNs were found readable
+        self._begun: list[int] = []  # channels of whose last super-packet there is more to be read
         self._identified: set[int] = set()  # indexes of the interfaces that have been up
         self._monitor = LinkMonitor(namespace)
         loop.watch(self._monitor.fileno(), self._links_changed)
@@ -114,8 +134,13 @@ class HostSide:
             ack_level=self._writers[Line.HOST_ACK].level,
         )
 
-    def meet(self, far: FarSide | None) -> None:
-        """This is at the other end from now on; None: nobody."""
+    def meet(self, far: FarSide | None, next_door: Serve | None = None) -> None:
+        """This is at the other end from now on; None: nobody.
+
+        Args:
+            next_door: its `serve`, if it is a machine of this process.
+        """
+        self.next_door = next_door
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:
@@ -129,11 +154,7 @@ class HostSide:
 
     def unbind(self) -> None:
         """Let the driver die with all that is its own, as it stands; `start` binds the next one."""
-        for channel in self.tuns:
-            self._watch(channel, False)
-        close_all(list(self.tuns.values()))
-        self.tuns.clear()
-        self._waiting.clear()
+        self._forget_interfaces()
         self.is_bound = False
         self.driver = self._make_driver()
         for seam, pipe in self._pipes.items():
@@ -160,14 +181,17 @@ class HostSide:
 
     # From the network stack
 
-    def _tun_readable(self, channel: int, now: Instant) -> None:
-        self._waiting.append(channel)
+    def _tuns_readable(self, now: Instant) -> None:
+        self._waiting = [self._channels_of[descriptor] for descriptor, _ in self._readable.poll(0)]
 
     def feed(self, now: Instant) -> None:
         """Give the driver the packets of the TUNs that were found readable."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            self.driver.transmit(waiting, now, TRANSMIT_BUDGET)
+        if self._waiting or self._begun:
+            waiting = self._waiting + [each for each in self._begun if each not in self._waiting]
+            next_door = self.next_door if self.far is self.relay.far else None
+            self.driver.transmit(waiting, now, TRANSMIT_BUDGET, next_door)
+            self._waiting.clear()
+            self._begun = [channel for channel in waiting if self.tuns[channel].has_packet]
 
     def _links_changed(self, now: Instant) -> None:
         channels = {tun.index: channel for channel, tun in self.tuns.items()}
@@ -203,13 +227,15 @@ class HostSide:
 
     def carry_out_actions(self, now: Instant) -> bool:
         """Do what the driver asks for; whether there was anything."""
-        actions = self.driver.take_actions()
-        for action in actions:
-            self._carry_out(action, now)
+        if not self.driver.has_actions:
+            return False
+        for action in self.driver.take_actions():
+            if type(action) not in _SEEN_IN_ARM:
+                self._carry_out(action, now)
         if self._removed:
             close_all(self._removed)  # together, for the kernel waits 16 ms at each
             self._removed.clear()
-        return bool(actions)
+        return True
 
     def _carry_out(self, action: Action, now: Instant) -> None:
         match action:
@@ -235,11 +261,18 @@ class HostSide:
             case Removed():
                 self.is_removed = True
             case _:
-                pass  # the queues' state is read from the driver, in `arm`
+                raise AssertionError(f"a host has no {action}")
 
     def _register(self, channel: int, now: Instant) -> None:
         address = random_permanent_address()
-        tun = self._namespace.run(partial(Tun.create, f"wwan{channel}", permanent_address=address))
+        tun = self._namespace.run(
+            partial(
+                Tun.create,
+                f"wwan{channel}",
+                permanent_address=address,
+                max_segments=max(1, self._layout.tx.slot_count - RESERVED_SLOTS),
+            )
+        )
         self.tuns[channel] = tun
         if self._sets_identity:
             self._namespace.run(lambda: form_no_link_local(tun.name))
@@ -248,24 +281,41 @@ class HostSide:
         self.driver.netdev_registered(channel, tun, now)
 
     def _unregister(self, channel: int) -> None:
-        self._watch(channel, False)
+        self._set_watched(self._watched - {channel})
         self._removed.append(self.tuns.pop(channel))
+        self._begun.clear()
 
     def arm(self) -> None:
-        """Watch the TUNs whose packets are welcome, and no others."""
-        wants_packets, watched = self.driver.wants_packets, self._watched
-        for channel in self.tuns:
-            if wants_packets(channel) != (channel in watched):
-                self._watch(channel, channel not in watched)
-
-    def _watch(self, channel: int, is_wanted: bool) -> None:
-        descriptor = self.tuns[channel].fileno()
-        if is_wanted:
-            self._watched.add(channel)
-            self._loop.watch(descriptor, partial(self._tun_readable, channel))
-        else:
-            self._watched.discard(channel)
+        """Watch the TUNs whose packets are welcome, and no others; come back for what was begun."""
+        welcome, descriptor = self.driver.welcome_channels, self._readable.fileno()
+        if welcome is not self._welcome:
+            self._welcome = welcome
+            self._set_watched({channel.index for channel in welcome})
+        if not welcome or self.driver.is_stopped:
             self._loop.forget(descriptor)
+        else:
+            self._loop.watch(descriptor, self._tuns_readable)
+            if self._begun:
+                self._loop.call_soon(_now)
+
+    def _set_watched(self, channels: set[int]) -> None:
+        for channel in channels ^ self._watched:
+            descriptor = self.tuns[channel].fileno()
+            if channel in channels:
+                self._channels_of[descriptor] = channel
+                self._readable.register(descriptor, select.EPOLLIN)
+            else:
+                del self._channels_of[descriptor]
+                self._readable.unregister(descriptor)
+        self._watched = channels
+
+    def _forget_interfaces(self) -> None:
+        self._set_watched(set())
+        self._welcome = ()
+        close_all(list(self.tuns.values()))
+        self.tuns.clear()
+        self._waiting.clear()
+        self._begun.clear()
 
     # For faults
 
@@ -292,12 +342,15 @@ class HostSide:
 
     def close(self) -> None:
         """Let go of the interfaces, even without an orderly removal."""
-        for channel in self.tuns:
-            self._watch(channel, False)
-        close_all(list(self.tuns.values()))
-        self.tuns.clear()
+        self._forget_interfaces()
+        self._loop.forget(self._readable.fileno())
+        self._readable.close()
         self._loop.forget(self._monitor.fileno())
         self._monitor.close()
+
+
+def _now(now: Instant) -> None:
+    """Nothing but a reason not to wait."""
 
 
 def random_permanent_address() -> bytes:

@@ -7,15 +7,18 @@ Machines never wait; whoever runs them asks each for its deadline, waits here, a
 polled: without a deadline and without news the process sleeps.
 """
 
+import os
 import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from bamdmux.timing import SECOND, Instant
+from bamdmux.pump import native
+from bamdmux.timing import SECOND, Duration, Instant
 
 Callback = Callable[[Instant], None]
+Words = tuple[tuple[memoryview, int], ...]
 
 # How many descriptors one wait reports; the others come with the next.
 MAX_EVENTS: Final = 64
@@ -78,11 +81,36 @@ class Loop:
         """
         # epoll counts milliseconds, and Python rounds up: late is only late.
         timeout = -1.0 if deadline is None else max(0.0, (deadline - now) / SECOND)
-        soon, self._soon = self._soon, []
-        if soon:
-            timeout = 0.0
-        events = self._epoll.poll(timeout, MAX_EVENTS)
+        events = self._epoll.poll(0.0 if self._soon else timeout, MAX_EVENTS)
+        return self._call_back(events)
+
+    def spin(self, duration: Duration, words: Words = ()) -> Instant | None:
+        """As `wait`, for so long, awake: whoever is at work will soon have news, and to wake us costs both.
+
+        Args:
+            words: of shared memory, each with what is no news of it. Only the native pump looks at them.
+
+        Returns:
+            The time; None if there was no news.
+        """
+        if not self._soon and not self._has_news_within(duration, words):
+            return None
+        return self._call_back(self._epoll.poll(0.0, MAX_EVENTS))
+
+    def _has_news_within(self, duration: Duration, words: Words) -> bool:
+        descriptor = self._epoll.fileno()
+        if native is not None:
+            return bool(native.spin(descriptor, duration, words))
+        until = read_clock() + duration
+        while not select.select((descriptor,), (), (), 0)[0]:
+            os.sched_yield()
+            if read_clock() >= until:
+                return False
+        return True
+
+    def _call_back(self, events: list[tuple[int, int]]) -> Instant:
         now = read_clock()
+        soon, self._soon = self._soon, []
         for descriptor, _ in events:
             callback = self._callbacks.get(descriptor)
             if callback is not None:  # one before it may have taken it out

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from bamdmux.actions import Action, Line, Log, Pipe, RingDoorbell, SetLine
+from bamdmux.actions import Action, Line, Log, Pipe, RingDoorbell, Serve, SetLine
 from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipePeer
@@ -49,6 +49,7 @@ class ModemSide:
         self.modem = Modem(profile, tx, rx, network, packet_data_network)
         self._pipes = {"modem_tx": tx, "modem_rx": rx}
         self.relay = Relay()
+        self.next_door: Serve | None = None  # not used while faults have their wraps around `far`
         self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
         self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
         self._network = network
@@ -61,8 +62,13 @@ class ModemSide:
         }
         self._readers = {line: LineReader(memory, layout, line) for line in (Line.HOST_ACK, Line.HOST_VOTE)}
 
-    def meet(self, far: FarSide | None) -> None:
-        """This is at the other end from now on; None: nobody."""
+    def meet(self, far: FarSide | None, next_door: Serve | None = None) -> None:
+        """This is at the other end from now on; None: nobody.
+
+        Args:
+            next_door: its `serve`, if it is a machine of this process.
+        """
+        self.next_door = next_door
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:
@@ -105,14 +111,16 @@ class ModemSide:
         """Give the modem what the network sends."""
         if self._network_is_readable:
             self._network_is_readable = False
-            self.modem.receive_from_network(now, RECEIVE_BUDGET)
+            next_door = self.next_door if self.far is self.relay.far else None
+            self.modem.receive_from_network(now, RECEIVE_BUDGET, next_door)
 
     def carry_out_actions(self, now: Instant) -> bool:
         """Do what the modem asks for; whether there was anything."""
-        actions = self.modem.take_actions()
-        for action in actions:
+        if not self.modem.has_actions:
+            return False
+        for action in self.modem.take_actions():
             self._carry_out(action, now)
-        return bool(actions)
+        return True
 
     def _carry_out(self, action: Action, now: Instant) -> None:
         match action:
@@ -135,6 +143,8 @@ class ModemSide:
             self._loop.forget(descriptor)
         elif not self._loop.is_watching(descriptor):
             self._loop.watch(descriptor, self._network_readable)
+        if self._network.has_packet and self.modem.wants_network_packets:
+            self._loop.call_soon(self._network_readable)
 
     # For faults
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bamdmux.actions import Pipe
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.errors import MachineError
 from bamdmux.live.control import ControlServer, Handler
 from bamdmux.live.faults import Faults, RatedFaults, check_halves, draw_seed
@@ -51,11 +52,13 @@ def run_host(
     faults: RatedFaults = (),
     seed: int | None = None,
     ports_folder: Path | None = None,
+    layout: LinkLayout | None = None,
 ) -> int:
     """Be the host of the modem that listens at `path`; the interfaces appear in our own network namespace.
 
     Args:
         ports_folder: where links to control ports shall be.
+        layout: of the memory; as Linux has it by default.
 
     Raises:
         MachineError: this machine lacks something, or there is no modem of bamdmux at `path`.
@@ -69,7 +72,7 @@ def run_host(
         resources.callback(loop.close)
         namespace = resources.enter_context(NetworkNamespace.current())
         try:
-            link = SplitLink(loop, namespace, path, sets_identity=True, seed=seed)
+            link = SplitLink(loop, namespace, path, sets_identity=True, layout=layout, seed=seed)
         except PermissionError as error:
             raise MachineError(
                 "interfaces need CAP_NET_ADMIN and CAP_SYS_ADMIN in their network namespace; run as root, or "
@@ -121,7 +124,7 @@ def run_modem(
         control = ControlSide(plane)
         listener = HostListener(path, loop, profile, network.device, packet_data_network, control)
         resources.callback(listener.close)
-        runner = Runner(loop, [listener, control])
+        runner = Runner(loop, [listener, control], sleeper=listener)
 
         def restart_modem(down_for: Duration) -> None:
             if listener.host is not None:

@@ -20,11 +20,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.errors import MachineError
 from bamdmux.live import addresses
 from bamdmux.live.caretaker import Caretaker
@@ -81,6 +82,7 @@ class RunOptions:
     profile: Profile
     network: str = "internal"  # one of live.networks.KINDS
     split: bool = False
+    layout: LinkLayout = field(default_factory=LinkLayout)
     is_always_on: bool = True  # the bearers are up from the start, and the interfaces configured
     manager: str | None = None  # one of live.clients.managers.MANAGERS, beside the command
     faults: RatedFaults = ()
@@ -180,6 +182,7 @@ class Session:
             self._packet_data_network,
             is_always_on=self._options.is_always_on,
             sets_identity=not self._options.is_always_on,
+            layout=self._options.layout,
         )
 
     def _open_split_link(self) -> Link:
@@ -201,6 +204,7 @@ class Session:
             path,
             modem,
             sets_identity=not self._options.is_always_on,
+            layout=self._options.layout,
             channel_count=len(profile.channels),
             seed=self._options.seed,
         )

@@ -27,6 +27,7 @@ from typing import Final, Self
 
 from bamdmux.errors import MachineError
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES
+from bamdmux.pump import Interface, is_native, make_interface
 
 DEVICE: Final = Path("/dev/net/tun")
 
@@ -34,9 +35,13 @@ DEVICE: Final = Path("/dev/net/tun")
 TUNSETIFF: Final = 0x400454CA
 TUNSETLINK: Final = 0x400454CD
 TUNGETIFF: Final = 0x800454D2
+TUNSETOFFLOAD: Final = 0x400454D0
 TUNSETCARRIER: Final = 0x400454E2
 IFF_TUN: Final = 0x0001
+IFF_VNET_HDR: Final = 0x4000
 IFF_TUN_EXCL: Final = 0x8000
+OFFLOADS: Final = 0x0F  # TUN_F_CSUM, _TSO4, _TSO6, _TSO_ECN
+UDP_OFFLOADS: Final = 0x60  # TUN_F_USO4, _USO6: Linux 6.2
 ARPHRD_RAWIP: Final = 519
 IFF_MULTICAST: Final = 0x1000
 IFNAMSIZ: Final = 16  # one of them for the zero at the end
@@ -45,16 +50,18 @@ RTM_SETLINK: Final = 19
 NLM_F_REQUEST_WITH_ACK: Final = 0x01 | 0x04
 IFLA_MTU: Final = 4
 IFLA_TXQLEN: Final = 13
+IFLA_GSO_MAX_SEGS: Final = 40
 
 INTERFACE_REQUEST: Final = struct.Struct("16sH22x")  # struct ifreq with flags
-# struct nlmsghdr, struct ifinfomsg, two attributes of one number each.
-LINK_REQUEST: Final = struct.Struct("=IHHIIBxHiIIHHIHHI")
+# struct nlmsghdr, struct ifinfomsg, three attributes of one number each.
+LINK_REQUEST: Final = struct.Struct("=IHHIIBxHiIIHHIHHIHHI")
 LINK_REPLY: Final = struct.Struct("=16xi")  # struct nlmsghdr, and the error of struct nlmsgerr
 REPLY_BYTES: Final = 4096
 
 MTU: Final = 1500  # bam_dmux_netdev_setup(): ETH_DATA_LEN
 QUEUE_LENGTH: Final = 1000  # bam_dmux_netdev_setup(): DEFAULT_TX_QUEUE_LEN; a full TUN drops silently
 PERMANENT_ADDRESS_BYTES: Final = 6
+GSO_MAX_SEGMENTS: Final = 0xFFFF  # the kernel's own limit
 
 # Of /proc/net/dev: some 500 interfaces, in a namespace that has nine.
 STATISTICS_LIMIT: Final = 1 << 16
@@ -70,10 +77,18 @@ class Tun:
         name: its name when it was made; the user may rename it.
         index: its number in its namespace.
         permanent_address: what IPv6 addresses are formed from (see addresses.py); a TUN itself has none.
+        interface, source: for the native pump, where the TUN has offloads; see pump.py.
     """
 
     def __init__(
-        self, descriptor: int, *, name: str, index: int, statistics: int, permanent_address: bytes | None
+        self,
+        descriptor: int,
+        *,
+        name: str,
+        index: int,
+        statistics: int,
+        permanent_address: bytes | None,
+        interface: Interface | None = None,
     ) -> None:
         self.name = name
         self.index = index
@@ -84,6 +99,8 @@ class Tun:
         self._file = io.FileIO(descriptor, "r+")
         self._readinto = self._file.readinto
         self._write = self._file.write
+        self.interface = interface
+        self.source = None if interface is None else self
 
     @classmethod
     def create(
@@ -93,8 +110,12 @@ class Tun:
         mtu: int = MTU,
         queue_length: int = QUEUE_LENGTH,
         permanent_address: bytes | None = None,
+        max_segments: int = GSO_MAX_SEGMENTS,
     ) -> Self:
         """Make the interface, down, in the network namespace of the calling thread.
+
+        Args:
+            max_segments: of a super-packet that TCP makes; without a native pump there is none.
 
         Raises:
             MachineError: this machine has no TUN for us, or the name is taken or impossible.
@@ -104,7 +125,10 @@ class Tun:
         descriptor = _open_device()
         statistics = -1
         try:
-            index = _set_up(descriptor, name, mtu, queue_length)
+            has_offloads = is_native()
+            index = _set_up(descriptor, name, IFF_VNET_HDR if has_offloads else 0)
+            _set_link(index, mtu, queue_length, max_segments)
+            interface = _offer_offloads(descriptor) if has_offloads else None
             # Of this namespace for ever, whoever reads it: seq_open_net() in fs/proc/proc_net.c.
             statistics = os.open("/proc/thread-self/net/dev", os.O_RDONLY | os.O_CLOEXEC)
             return cls(
@@ -113,6 +137,7 @@ class Tun:
                 index=index,
                 statistics=statistics,
                 permanent_address=permanent_address,
+                interface=interface,
             )
         except BaseException as error:
             os.close(descriptor)
@@ -128,6 +153,8 @@ class Tun:
 
     def read_into(self, buffer: memoryview) -> int:
         """See `NetDevice.read_into`."""
+        if self.interface is not None:
+            return self.interface.read_into(buffer)
         try:
             return self._readinto(buffer) or 0
         except OSError:  # EIO, EBADFD: the interface is gone
@@ -135,10 +162,35 @@ class Tun:
 
     def write(self, buffer: memoryview) -> bool:
         """See `NetDevice.write`. False while the interface is down (EIO)."""
+        if self.interface is not None:
+            return self.interface.write(buffer)
         try:
             return self._write(buffer) is not None
         except OSError:
             return False
+
+    @property
+    def has_packet(self) -> bool:
+        """Whether there is more to be read than the descriptor tells of: the rest of a super-packet."""
+        return self.interface is not None and self.interface.has_packet
+
+    @property
+    def pumps(self) -> bool:
+        """Whether the native pump may do our work: nothing is laid over us."""
+        return self.interface is not None and not self.interface.is_covered
+
+    @pumps.setter
+    def pumps(self, pumps: bool) -> None:
+        assert self.interface is not None
+        self.interface.is_covered = not pumps
+
+    def turn(self) -> tuple[Interface | None, int]:
+        """See `Source`."""
+        return self.interface, DRAIN_LIMIT
+
+    def took(self, count: int, *, is_dry: bool) -> bool:
+        """See `Source`."""
+        return not is_dry
 
     def set_carrier(self, is_on: bool) -> None:
         """Attach (True) or detach: addresses and routes stay, packets are not queued while it is off."""
@@ -204,17 +256,26 @@ def _open_device() -> int:
         raise _explain_open(error) from error
 
 
-def _set_up(descriptor: int, name: str, mtu: int, queue_length: int) -> int:
-    """Make the interface what it shall be, while it is down; its index."""
-    fcntl.ioctl(descriptor, TUNSETIFF, INTERFACE_REQUEST.pack(name.encode(), IFF_TUN | IFF_TUN_EXCL))
+def _set_up(descriptor: int, name: str, flags: int) -> int:
+    """Make the interface; its index."""
+    request = INTERFACE_REQUEST.pack(name.encode(), IFF_TUN | IFF_TUN_EXCL | flags)
+    fcntl.ioctl(descriptor, TUNSETIFF, request)
     fcntl.ioctl(descriptor, TUNSETLINK, ARPHRD_RAWIP)
-    index = socket.if_nametoindex(name)
-    _set_link(index, mtu, queue_length)
-    return index
+    return socket.if_nametoindex(name)
 
 
-def _set_link(index: int, mtu: int, queue_length: int) -> None:
-    """Set MTU and queue length, and IFF_MULTICAST off, which tun_net_initialize() switches on.
+def _offer_offloads(descriptor: int) -> Interface:
+    """Tell the kernel that super-packets are welcome."""
+    try:
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS | UDP_OFFLOADS)
+    except OSError:  # before Linux 6.2
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS)
+        return make_interface(descriptor, merges_udp=False)
+    return make_interface(descriptor, merges_udp=True)
+
+
+def _set_link(index: int, mtu: int, queue_length: int, max_segments: int) -> None:
+    """Set MTU, queue length, segments, and IFF_MULTICAST off, which tun_net_initialize() switches on.
 
     By netlink, because the ioctl for the queue length (SIOCSIFTXQLEN) is for the machine's root only, not for
     that of a user namespace; by hand, because one message is no reason to wait for pyroute2.
@@ -224,6 +285,7 @@ def _set_link(index: int, mtu: int, queue_length: int) -> None:
         *(socket.AF_UNSPEC, 0, index, 0, IFF_MULTICAST),
         *(8, IFLA_MTU, mtu),
         *(8, IFLA_TXQLEN, queue_length),
+        *(8, IFLA_GSO_MAX_SEGS, max_segments),
     )
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:
         netlink.connect((0, 0))

@@ -231,6 +231,10 @@ class HostilePlane:
             self._outbox.append(heapq.heappop(self._held)[2])
         self._plane.handle_timeout(now)
 
+    @property
+    def has_actions(self) -> bool:
+        return bool(self._outbox) or self._plane.has_actions
+
     def take_actions(self) -> list[Action]:
         self._drain()
         actions, self._outbox = self._outbox, []

@@ -43,6 +43,7 @@ class Overlay(Generic[_Part]):
         self._methods = METHODS[seam]
         own = vars(part)
         self._covered = {name: own[name] for name in self._methods if name in own}
+        self._pumps = getattr(part, "pumps", False)  # the native pump would go by below us
         self._bare = cast(_Part, _Bare(part, self._methods))
 
     def lay(self, wrap: Wrap[_Part]) -> None:
@@ -51,6 +52,8 @@ class Overlay(Generic[_Part]):
         self.wraps.append(outermost)
         for name in self._methods:
             setattr(self.part, name, getattr(outermost, name))
+        if self._pumps:
+            self.part.pumps = False  # type: ignore[attr-defined]
 
     def take_off(self) -> None:
         """Leave the part as it was."""
@@ -58,6 +61,8 @@ class Overlay(Generic[_Part]):
         for name in self._methods:
             delattr(self.part, name)
         vars(self.part).update(self._covered)
+        if self._pumps:
+            self.part.pumps = True  # type: ignore[attr-defined]
 
 
 class _Bare:

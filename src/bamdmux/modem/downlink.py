@@ -28,6 +28,7 @@ from bamdmux.modem.network import (
     PacketDataNetwork,
 )
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
+from bamdmux.pump import Source, Tally, source_of
 from bamdmux.wire.dmux import (
     CHANNEL_SHIFT,
     HEADER,
@@ -54,11 +55,15 @@ class Downlink:
 
     def __init__(self, pipe: PipePeer, network: PacketDataNetwork, outbox: list[Action]) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipePeer  # and nothing that is wrapped around one
         self._network = network
         self._outbox = outbox
         self._pending: deque[tuple[bytes, Bearer | None]] = deque()  # a frame; whose packet it carries
+        self._tally = Tally()
+        self._counters = [bearer.downlink if bearer is not None else None for bearer in network.bearers]
         self.frame_count = 0
         self.strays = Counters()  # what belongs to no bearer
+        self.ran_out = False  # the last `fill_from` ended for want of buffers
 
     @property
     def pending_count(self) -> int:
@@ -68,6 +73,11 @@ class Downlink:
     def has_space(self) -> bool:
         """Whether `queue_command` may be called."""
         return len(self._pending) < PENDING_FRAMES
+
+    @property
+    def has_buffers_to_spare(self) -> bool:
+        """Whether nothing waits for buffers, and half of them are there."""
+        return not self._pending and 2 * self._pipe.available() >= self._pipe.layout.slot_count
 
     def has_buffer(self) -> bool:
         return self._pipe.available() > 0
@@ -122,8 +132,13 @@ class Downlink:
         self._publish(sent)
         return sent
 
-    def fill_from(self, device: NetDevice, host_open: list[bool], budget: int) -> tuple[int, int]:
+    def fill_from(
+        self, device: NetDevice, host_open: list[bool], budget: int, *, rings: bool = True
+    ) -> tuple[int, int]:
         """Move packets from the network into buffers.
+
+        Args:
+            rings: the host is told that we have.
 
         Returns:
             How many packets were read, at most ``budget``; and how many of them were sent.
@@ -133,7 +148,15 @@ class Downlink:
         by_address4, by_prefix6 = self._network.bearer_by_address4, self._network.bearer_by_prefix6
         read = sent = 0
         available = pipe.available()
+        source = source_of(device) if self._is_bare and pipe.pumps else None
         while available and read < budget:
+            if source is not None:
+                pumped, has_more = self._pump_from(source, host_open, available, budget - read)
+                available, read, sent = available - pumped, read + pumped, sent + pumped
+                if not has_more or (pumped and source.has_packet):
+                    break  # they are dry; or there are not enough buffers for a super-packet
+                if pumped:
+                    continue
             slot = take()
             if len(slot) <= HEADER_BYTES:
                 self._return_unused()
@@ -166,17 +189,37 @@ class Downlink:
             sent += 1
             counters.packet_count += 1
             counters.byte_count += length
-        self._publish(sent)
+        self.ran_out = not available or (source is not None and source.has_packet)
+        self._publish(sent, rings=rings)
         return read, sent
+
+    def _pump_from(
+        self, source: Source, host_open: list[bool], available: int, budget: int
+    ) -> tuple[int, bool]:
+        """Move with the native pump what is for a bearer that takes it.
+
+        Returns:
+            How many packets, and whether somebody may have more.
+        """
+        interface, turn = source.turn()
+        if interface is None or interface.is_covered:
+            return 0, interface is not None
+        records, budget = self._network.records(host_open), min(turn, budget)
+        done = self._pipe.pump_in(interface, available, budget, records, self._tally)
+        self._tally.settle(self._counters, DropReason.LOST_IN_FLIGHT)
+        if malformed := interface.take_malformed():
+            self.strays.drop(DropReason.BAD_OFFLOAD, malformed)
+        is_dry = done < min(available, budget) and not interface.has_packet
+        return done, source.took(done, is_dry=is_dry)
 
     def _return_unused(self) -> None:
         """Give back a buffer that holds nothing: out of bounds, or smaller than any frame."""
         self.strays.drop(DropReason.BAD_DESCRIPTOR)
         self._pipe.complete(0)
 
-    def _publish(self, sent: int) -> None:
+    def _publish(self, sent: int, *, rings: bool = True) -> None:
         self.frame_count += sent
-        if self._pipe.publish():
+        if self._pipe.publish() and rings:
             self._outbox.append(_RING_DOORBELL)
 
     def _drop(self, bearer: Bearer | None, version: int, length: int, limit: int, is_cut: bool) -> None:

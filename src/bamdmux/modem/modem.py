@@ -15,7 +15,7 @@ file; what the host does, whatever it is, is counted and never raises.
 
 from typing import Final
 
-from bamdmux.actions import Action, Line, Pipe, RingDoorbell
+from bamdmux.actions import Action, Line, Pipe, RingDoorbell, Serve
 from bamdmux.bam.pipe import PipePeer
 from bamdmux.modem.downlink import Downlink
 from bamdmux.modem.network import PacketDataNetwork, router_advertisement
@@ -128,21 +128,39 @@ class Modem:
         if self._power.host_acked(edge_count, now):
             self._come_up(now)
 
-    def doorbell_rang(self, pipe: Pipe, now: Instant) -> None:
+    def serve(self, pipe: Pipe, now: Instant) -> None:
+        """As `doorbell_rang`, by somebody who then looks what has come of it, and wants no doorbell."""
+        self.doorbell_rang(pipe, now, is_awaited=True)
+
+    def doorbell_rang(self, pipe: Pipe, now: Instant, *, is_awaited: bool = False) -> None:
         """The host has queued frames (TX) or buffers (RX)."""
         if not self._power.is_up:
             return  # without power nobody looks at the rings; `_come_up` will
         if pipe is Pipe.TX:
-            self._take_frames()
-        self._send_pending(now)
+            self._take_frames(is_awaited=is_awaited)
+        if self._owed or self._downlink.pending_count:
+            self._send_pending(now)
+        elif pipe is Pipe.RX:
+            self._watch(now)
 
     @property
     def wants_network_packets(self) -> bool:
         """Whether `receive_from_network` is worth calling when a packet waits in the network."""
         return self._power.is_asleep or (self._power.is_up and self._downlink.has_buffer())
 
-    def receive_from_network(self, now: Instant, budget: int = RECEIVE_BUDGET) -> int:
+    @property
+    def has_buffers_to_spare(self) -> bool:
+        """Whether it makes no difference when buffers come back."""
+        return self._power.is_up and self._look_again_at is None and self._downlink.has_buffers_to_spare
+
+    def receive_from_network(
+        self, now: Instant, budget: int = RECEIVE_BUDGET, next_door: Serve | None = None
+    ) -> int:
         """A packet waits in the network: send it to the host, or ask for the power that it takes.
+
+        Args:
+            next_door: the host's `serve`, where it is a call away: it takes what we send at once, and the
+                buffers are used again and again.
 
         Returns:
             How many packets were read. As many as ``budget``: there may be more.
@@ -152,12 +170,23 @@ class Modem:
             return 0
         if self._downlink.pending_count:
             self._send_pending(now)  # it goes before
-        read, sent = self._downlink.fill_from(self._network, self._uplink.host_open, budget)
-        if sent:
+        downlink, total, has_sent = self._downlink, 0, False
+        while True:
+            read, sent = downlink.fill_from(
+                self._network, self._uplink.host_open, budget - total, rings=next_door is None
+            )
+            total += read
+            has_sent |= sent > 0
+            if not sent or next_door is None:
+                break
+            next_door(Pipe.RX, now)
+            if not downlink.ran_out or total >= budget:
+                break
+        if has_sent:
             self._power.sent(now)
             self._look_again_at = None
             self._watch(now)
-        return read
+        return total
 
     @property
     def deadline(self) -> Instant | None:
@@ -175,6 +204,11 @@ class Modem:
             self._take_frames()
             if not self._send_pending(now) and not self._downlink.has_buffer():
                 self._outbox.append(RingDoorbell(Pipe.RX))
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether `take_actions` is worth calling."""
+        return bool(self._outbox)
 
     def take_actions(self) -> list[Action]:
         actions = self._outbox[:]
@@ -233,9 +267,11 @@ class Modem:
         self._take_frames()
         self._send_pending(now)
 
-    def _take_frames(self) -> None:
-        for bearer, solicitor in self._uplink.drain_to(self._network):
+    def _take_frames(self, *, is_awaited: bool = False) -> None:
+        for bearer, solicitor in self._uplink.drain_to(self._network, rings=not is_awaited):
             self._downlink.queue_packet(bearer, router_advertisement(bearer, solicitor))
+        if not self._uplink.has_opened:
+            return
         opened = self._uplink.take_opened()
         if self.profile.announce is Announce.WHEN_OPENED:
             self._owe(*(channel for channel in opened if channel in self.profile.channels))

@@ -42,6 +42,11 @@ PASSES: Final = 0
 SOLICITATION: Final = 1  # answer it with `router_advertisement`; it goes no further
 
 DEFAULT_MTU: Final = 1500
+# A bearer for the native pump: prefix and address as they are compared, limits, whether the host has it open.
+_RECORD: Final = struct.Struct("=QIIII")
+_IS_OPEN: Final = struct.Struct("=I")
+_RECORD_OPEN_OFFSET: Final = _RECORD.size - _IS_OPEN.size
+
 _ROUTER_LIFETIME_SECONDS: Final = 9000  # the longest there is
 _FOREVER: Final = 0xFFFF_FFFF
 _ON_LINK_AUTONOMOUS: Final = 0xC0
@@ -64,10 +69,14 @@ class Bearer:
 
     Args:
         mtu: the longest packet that it takes, in either direction, in bytes.
+        record: where the native pump finds what it has to know.
     """
 
     channel: int
     mtu: int = DEFAULT_MTU
+    record: memoryview = field(
+        default_factory=lambda: memoryview(bytearray(_RECORD.size)), repr=False, compare=False
+    )
     uplink: Counters = field(default_factory=Counters)
     downlink: Counters = field(default_factory=Counters)
     address4: IPv4Address = field(init=False)  # the host's
@@ -84,7 +93,6 @@ class Bearer:
     name_servers6: tuple[IPv6Address, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        self.activate(4, 6)
         assert 0 <= self.channel < CHANNEL_COUNT
         self.gateway4 = IPv4Address(f"10.64.{self.channel}.1")
         self.address4 = self.gateway4 + 1
@@ -92,6 +100,7 @@ class Bearer:
         self.gateway6 = self.prefix6[1]
         self.address4_key = int(self.address4)
         self.prefix6_key = int(self.prefix6.network_address) >> 64
+        self.activate(4, 6)
 
     @property
     def address6(self) -> IPv6Address:
@@ -121,18 +130,35 @@ class Bearer:
             self.limit4 = limit
         if 6 in versions:
             self.limit6 = limit
+        numbers = (self.prefix6_key, self.address4_key, self.limit4, self.limit6)
+        _RECORD.pack_into(self.record, 0, *numbers, *_IS_OPEN.unpack_from(self.record, _RECORD_OPEN_OFFSET))
 
 
 class PacketDataNetwork:
     """The bearers of a modem, by channel and by address."""
 
     def __init__(self, channels: Iterable[int], *, mtu: int = DEFAULT_MTU) -> None:
+        self._records = memoryview(bytearray(CHANNEL_COUNT * _RECORD.size))
+        self._recorded_open: list[bool] = []
         self.bearers: list[Bearer | None] = [None] * CHANNEL_COUNT
         for channel in channels:
-            self.bearers[channel] = Bearer(channel, mtu)
+            at = channel * _RECORD.size
+            self.bearers[channel] = Bearer(channel, mtu, record=self._records[at : at + _RECORD.size])
         present = [bearer for bearer in self.bearers if bearer is not None]
         self.bearer_by_address4 = {bearer.address4_key: bearer for bearer in present}
         self.bearer_by_prefix6 = {bearer.prefix6_key: bearer for bearer in present}
+
+    def records(self, host_open: list[bool]) -> memoryview:
+        """All bearers as the native pump wants them, by channel.
+
+        Args:
+            host_open: whether the host has a channel open, for each.
+        """
+        if host_open != self._recorded_open:
+            self._recorded_open = host_open[:]
+            for channel, is_open in enumerate(host_open):
+                _IS_OPEN.pack_into(self._records, channel * _RECORD.size + _RECORD_OPEN_OFFSET, is_open)
+        return self._records
 
 
 def check_uplink(bearer: Bearer, buffer: bytearray, start: int, length: int) -> int:

@@ -114,6 +114,7 @@ class ModemPower:
         self._outbox = outbox
         self.vote = HostVote(profile.ack_delay_ns, outbox)
         self.is_booted = False
+        self.is_up = False  # frames may be sent: the host has acked our power
         self._state = PowerState.DOWN
         self._deadline: Instant | None = None  # of the state that we are in
         self._is_wished = False  # something waits in the network; until power came, or the host failed us
@@ -130,11 +131,6 @@ class ModemPower:
     @property
     def state(self) -> PowerState:
         return self._state
-
-    @property
-    def is_up(self) -> bool:
-        """Frames may be sent: the host has acked our power."""
-        return self.is_booted and self._state is PowerState.UP
 
     @property
     def is_asleep(self) -> bool:
@@ -241,6 +237,7 @@ class ModemPower:
         self._outbox.append(Log(Severity.DEBUG, LogEvent.MODEM_POWER_CHANGED, change))
         self._up_total, self._up_since = self.time_up(now), None
         self._state = state
+        self.is_up = self.is_booted and state is PowerState.UP
         self._deadline = None
         match state:
             case PowerState.RISING | PowerState.FALLING:

@@ -17,8 +17,16 @@ from typing import Final
 from bamdmux.actions import Action, Log, LogEvent, Pipe, RingDoorbell, Severity
 from bamdmux.bam.pipe import PipePeer
 from bamdmux.counters import Counters, DropReason
-from bamdmux.modem.network import PASSES, SOLICITATION, Bearer, PacketDataNetwork, check_uplink, source6
+from bamdmux.modem.network import (
+    PASSES,
+    SOLICITATION,
+    Bearer,
+    PacketDataNetwork,
+    check_uplink,
+    source6,
+)
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
+from bamdmux.pump import Interface, Tally, interface_of
 from bamdmux.wire.dmux import (
     CHANNEL_COUNT,
     CHANNEL_SHIFT,
@@ -47,13 +55,17 @@ class Uplink:
 
     def __init__(self, pipe: PipePeer, network: PacketDataNetwork, outbox: list[Action]) -> None:
         self._pipe = pipe
+        self._is_bare = type(pipe) is PipePeer  # and nothing that is wrapped around one
+        self._network = network
         self._bearers = network.bearers
+        self._counters = [bearer.uplink if bearer is not None else None for bearer in network.bearers]
         self._outbox = outbox
         self._frame = bytearray(_LARGEST_TRANSFER)
         self._frame_view = memoryview(self._frame)
         # A slot has room for header and padding besides: of 2052 bytes 2040 are left, as the kernel has it.
         self._max_packet_bytes = pipe.layout.slot_bytes - HEADER_BYTES - WORD_BYTES
         self._logged: set[DropReason] = set()
+        self._tally = Tally()
         self.host_open = [False] * CHANNEL_COUNT
         self._opened: set[int] = set()  # channels for which there was an OPEN lately
         self.frame_count = 0
@@ -65,15 +77,25 @@ class Uplink:
         self._opened.clear()
         self._logged.clear()
 
-    def drain_to(self, device: NetDevice) -> list[Solicitation]:
-        """Take every frame that the host has queued; the solicitations among them wait for an answer."""
+    def drain_to(self, device: NetDevice, *, rings: bool = True) -> list[Solicitation]:
+        """Take every frame that the host has queued; the solicitations among them wait for an answer.
+
+        Args:
+            rings: the host is told that we have.
+        """
         pipe, view, frame = self._pipe, self._frame_view, self._frame
         take, complete, write = pipe.take, pipe.complete, device.write
         read_word, write_information = HEADER_WORD.unpack_from, _INFORMATION.pack_into
         bearers, host_open, max_packet_bytes = self._bearers, self.host_open, self._max_packet_bytes
         solicitations: list[Solicitation] = []
-        count = pipe.available()  # once: a host that queues as fast as we take must not keep us here
-        for _ in range(count):
+        count = left = pipe.available()  # once: a host that queues as fast as we take must not keep us here
+        interface = interface_of(device) if self._is_bare and pipe.pumps else None
+        while left:
+            if interface is not None:
+                left -= self._pump_to(interface, left)
+                if not left:
+                    break
+            left -= 1
             buffer = take()
             size = len(buffer)
             view[:size] = buffer
@@ -108,14 +130,27 @@ class Uplink:
             counters.byte_count += length
         if pipe.publish():
             self.frame_count += count
-            self._outbox.append(_RING_DOORBELL)
+            if rings:
+                self._outbox.append(_RING_DOORBELL)
         return solicitations
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether `take_opened` is worth calling."""
+        return bool(self._opened)
 
     def take_opened(self) -> list[int]:
         """The channels for which OPENs have come since the last call, also of those that were open."""
         opened = sorted(self._opened)
         self._opened.clear()
         return opened
+
+    def _pump_to(self, interface: Interface, count: int) -> int:
+        """Take with the native pump what is plain data of a bearer; how many frames, at most `count`."""
+        records = self._network.records(self.host_open)
+        done = self._pipe.pump_out(interface, count, self._max_packet_bytes, records, self._tally)
+        self._tally.settle(self._counters, DropReason.DEVICE_REFUSED)
+        return done
 
     def _take_other(self, classified: int, size: int) -> None:
         """Handle what is no DATA in order: a command, or nothing that we know."""

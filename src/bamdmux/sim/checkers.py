@@ -10,7 +10,6 @@ sides sleep, no queue is stopped, and each packet that was lost is one that some
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Final
 
 from bamdmux.actions import Line
@@ -103,8 +102,8 @@ class WatchedOwner(PipeOwner):
         super().submit(slot_index, size)
 
     def retire(self, count: int) -> None:
-        for slot_index, _ in islice(self._queued, count):
-            self._is_queued[slot_index] = 0
+        for offset in range(count):
+            self._is_queued[self._slots_of[(self._head + offset) % self.layout.entry_count]] = 0
         super().retire(count)
 
     def reap(self) -> tuple[int, int]:
@@ -120,8 +119,8 @@ class WatchedOwner(PipeOwner):
 
     def check(self, *, is_receiving: bool) -> None:
         """Descriptors are conserved."""
-        if is_receiving and self.is_open and len(self._queued) != self.layout.slot_count:
-            raise Violation(f"{len(self._queued)} of {self.layout.slot_count} RX buffers are queued")
+        if is_receiving and self.is_open and self.in_flight != self.layout.slot_count:
+            raise Violation(f"{self.in_flight} of {self.layout.slot_count} RX buffers are queued")
         if self.bad_position_count:
             raise Violation("the modem's position cannot be")
 

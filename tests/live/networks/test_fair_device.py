@@ -43,13 +43,13 @@ def python(program: str) -> str:
 
 def test_each_has_its_turn_of_so_many_packets() -> None:
     program = """
-for index in range(3): send(index, 20)
-order = [read()[0] for _ in range(60)]
+for index in range(3): send(index, QUANTUM + 6)
+order = [read()[0] for _ in range(3 * QUANTUM + 18)]
 print(read(), [order.count(index) for index in range(3)])
 turns = [order[at : at + QUANTUM] for at in range(0, 3 * QUANTUM, QUANTUM)]
 print(sorted(turn[0] for turn in turns), all(len(set(turn)) == 1 for turn in turns))
 """
-    assert python(program).splitlines() == ["None [20, 20, 20]", "[0, 1, 2] True"]
+    assert python(program).splitlines() == ["None [70, 70, 70]", "[0, 1, 2] True"]
 
 
 def test_the_packets_of_one_stay_in_order() -> None:
@@ -63,7 +63,7 @@ print([n for i, n in seen if i == 0] == list(range(30)) == [n for i, n in seen i
 
 def test_who_comes_back_is_not_starved_by_one_that_never_runs_dry() -> None:
     program = """
-send(0, 1); send(1, 100)
+send(0, 1); send(1, 4 * QUANTUM)
 first = [read() for _ in range(QUANTUM)]
 send(0, 1)
 print((0, 0) in [read() for _ in range(3 * QUANTUM)])

@@ -33,8 +33,8 @@ from bamdmux.live.split.handover import (
     send,
 )
 
-HOST_HELLO = b"BAMDMUX\0\x02\0\x01\0"
-MODEM_HELLO = b"BAMDMUX\0\x02\0\x02\0"
+HOST_HELLO = b"BAMDMUX\0\x03\0\x01\0"
+MODEM_HELLO = b"BAMDMUX\0\x03\0\x02\0"
 DEFAULT = LinkLayout()
 DEFAULT_MEMORY = b"\x20\0\0\0\0\x08\0\0\x04\x08\0\0" + DEFAULT.size_bytes.to_bytes(8, "little")
 THREE = [1, 2, 3]  # descriptors that nobody looks at
@@ -86,17 +86,17 @@ def test_what_versions_to_come_add_to_a_hello_is_passed_over() -> None:
     check_hello(HOST_HELLO + b"more to say", Role.HOST)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, 0xFFFF])
+@pytest.mark.parametrize("version", [0, 1, 2, 4, 0xFFFF])
 def test_another_version_is_told_with_both_numbers(version: int) -> None:
     data = b"BAMDMUX\0" + struct.pack("<HH", version, 7)  # whatever its roles are
     reason, text = refused(lambda: check_hello(data, Role.HOST))
     assert reason is Refusal.WRONG_VERSION
-    assert text == f"the other side speaks version {version}, we speak 2"
+    assert text == f"the other side speaks version {version}, we speak 3"
 
 
 @pytest.mark.parametrize("role", [0, 2, 3, 0xFFFF])
 def test_only_a_host_is_a_host(role: int) -> None:
-    data = b"BAMDMUX\0\x02\0" + struct.pack("<H", role)
+    data = b"BAMDMUX\0\x03\0" + struct.pack("<H", role)
     assert refused(lambda: check_hello(data, Role.HOST)) == (Refusal.WRONG_ROLE, "the other side is no host")
 
 
@@ -302,4 +302,4 @@ def test_who_does_not_read_is_not_waited_for(ends: tuple[socket.socket, socket.s
 
 def test_every_refusal_has_its_code() -> None:
     assert [refusal.value for refusal in Refusal] == list(range(1, len(Refusal) + 1))
-    assert handover.VERSION == 2
+    assert handover.VERSION == 3

@@ -38,6 +38,8 @@ OPENS = [b"\xfc\x33\x00\x01\x00" + bytes((channel,)) + b"\x00\x00" for channel i
 class SilentNetwork(QueueDevice):
     """Has a descriptor, on which nothing ever comes."""
 
+    has_packet = False
+
     def __init__(self) -> None:
         super().__init__()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)
@@ -273,8 +275,8 @@ def test_an_empty_message_is_the_end(modem: Modem) -> None:
 
 def test_another_version_is_told_both_numbers(modem: Modem, caplog: pytest.LogCaptureFixture) -> None:
     visitor = modem.visit()
-    visitor.send(b"BAMDMUX\0\x03\0\x01\0and what version 3 has to say")
-    text = "the other side speaks version 3, we speak 2"
+    visitor.send(b"BAMDMUX\0\x04\0\x01\0and what version 4 has to say")
+    text = "the other side speaks version 4, we speak 3"
     assert modem.refusal(visitor) == (2, text)
     assert f"= refused a host: {text}" in caplog.text
 

@@ -320,8 +320,8 @@ def test_another_program_is_no_modem(host: Host, modem: Modem) -> None:
 
 
 def test_another_version_is_told_with_both_numbers(host: Host, modem: Modem) -> None:
-    modem.greet(host, b"BAMDMUX\0\x03\0\x02\0")
-    assert host.reason() == f"{host.path}: the other side speaks version 3, we speak 2"
+    modem.greet(host, b"BAMDMUX\0\x04\0\x02\0")
+    assert host.reason() == f"{host.path}: the other side speaks version 4, we speak 3"
 
 
 def test_a_host_is_no_modem(host: Host, modem: Modem) -> None:
@@ -412,7 +412,7 @@ def test_a_modem_that_returns_finds_the_same_memory(host: Host, modem: Modem) ->
         os.close(modem.descriptors.pop())
 
 
-@pytest.mark.parametrize("hello", [b"BAMDMUX\0\x03\0\x02\0", b"what?", HOST_HELLO])
+@pytest.mark.parametrize("hello", [b"BAMDMUX\0\x04\0\x02\0", b"what?", HOST_HELLO])
 def test_once_found_nothing_of_another_modem_ends_us(
     host: Host, modem: Modem, hello: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,6 +24,10 @@ class NetworkDevice(NetDevice, Protocol):
     def fileno(self) -> int:
         """Readable while `read_into` is worth calling; the same number until the network is closed."""
 
+    @property
+    def has_packet(self) -> bool:
+        """Whether `read_into` is worth calling though the descriptor is not readable."""
+
 
 class Network(Protocol):
     """A network behind the modem, until it is closed."""

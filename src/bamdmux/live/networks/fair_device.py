@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from bamdmux.live.tun import Tun
+from bamdmux.pump import Interface
 
-# Packets of one TUN before the next has its turn: enough that looking for the next costs little.
-QUANTUM: Final = 8
+# Packets of one TUN before the next has its turn: a super-packet or two, or a few calls of the native pump.
+QUANTUM: Final = 64
 
 
 class FairDevice:
@@ -25,12 +26,15 @@ class FairDevice:
 
     def __init__(self, tuns: Sequence[Tun]) -> None:
         assert tuns, "a device without a TUN reads nothing"
+        self._tuns = tuns
         self._by_descriptor = {tun.fileno(): tun for tun in tuns}
         self._epoll = select.epoll()  # readable itself, when one of those in it is
         for descriptor in self._by_descriptor:
             self._epoll.register(descriptor, select.EPOLLIN)
         self._ready: deque[Tun] = deque()  # the one whose turn it is comes first
         self._left = QUANTUM  # of its turn
+        self.interface = tuns[0].interface  # to be written to
+        self.source = None if self.interface is None else self
         # The kernel takes a packet for any of its addresses from any of its interfaces.
         self.write = tuns[0].write
 
@@ -41,7 +45,7 @@ class FairDevice:
     def read_into(self, buffer: memoryview) -> int:
         """See `NetDevice.read_into`."""
         ready = self._ready
-        if not self._left or not ready:
+        if self._left <= 0 or not ready:
             self._next_turn()
         while ready:
             length = ready[0].read_into(buffer)
@@ -52,6 +56,35 @@ class FairDevice:
             self._next_turn()
         return 0
 
+    @property
+    def has_packet(self) -> bool:
+        """Whether there is more to be read than the descriptor tells of: the rest of super-packets."""
+        return any(tun.has_packet for tun in self._ready)
+
+    @property
+    def pumps(self) -> bool:
+        """Whether the native pump may do our work; see `Tun.pumps`."""
+        return self._tuns[0].pumps
+
+    @pumps.setter
+    def pumps(self, pumps: bool) -> None:
+        for tun in self._tuns:
+            tun.pumps = pumps
+
+    def turn(self) -> tuple[Interface | None, int]:
+        """See `Source`."""
+        if self._left <= 0 or not self._ready:
+            self._next_turn()
+        return (self._ready[0].interface, self._left) if self._ready else (None, 0)
+
+    def took(self, count: int, *, is_dry: bool) -> bool:
+        """See `Source`. Whoever gets packets now has them read in the next batch."""
+        self._left -= count
+        if is_dry:
+            self._ready.popleft()
+            self._left = QUANTUM
+        return bool(self._ready)
+
     def _next_turn(self) -> None:
         """Whose turn it was goes last, behind those who have got packets meanwhile."""
         for descriptor, mask in self._epoll.poll(0):
@@ -60,7 +93,7 @@ class FairDevice:
                 self._epoll.unregister(descriptor)
             elif tun not in self._ready:
                 self._ready.append(tun)
-        if not self._left:
+        if self._left <= 0:
             self._ready.rotate(-1)
         self._left = QUANTUM
 

@@ -90,6 +90,10 @@ class PasstDevice:
         self._answers: deque[bytes] = deque()
         self._has_told = False
 
+    @property
+    def has_packet(self) -> bool:
+        return False  # the descriptor tells of all
+
     def fileno(self) -> int:
         return self._stream.fileno()
 

@@ -41,6 +41,9 @@ class Plane(Protocol):
 
     def handle_timeout(self, now: Instant) -> None: ...
 
+    @property
+    def has_actions(self) -> bool: ...
+
     def take_actions(self) -> list[Action]: ...
 
     def status(self, now: Instant) -> dict[str, object]: ...
@@ -132,10 +135,11 @@ class ControlSide:
 
     def carry_out_actions(self, now: Instant) -> bool:
         """Do what the plane asks for; whether there was anything."""
-        actions = self.plane.take_actions()
-        for action in actions:
+        if not self.plane.has_actions:
+            return False
+        for action in self.plane.take_actions():
             self._carry_out(action, now)
-        return bool(actions)
+        return True
 
     def _carry_out(self, action: Action, now: Instant) -> None:
         match action:

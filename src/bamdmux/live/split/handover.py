@@ -31,7 +31,7 @@ from bamdmux.bam.memory import LinkLayout
 from bamdmux.errors import ProtocolError
 from bamdmux.timing import SECOND, Duration
 
-VERSION: Final = 2  # 2: control ports
+VERSION: Final = 3  # 2: control ports; 3: words that say who is awake
 MAGIC: Final = b"BAMDMUX\0"
 HANDOVER_TIMEOUT_NS: Final[Duration] = 2 * SECOND
 

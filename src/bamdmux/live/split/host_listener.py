@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from bamdmux.bam.wakefulness import Wakefulness
 from bamdmux.errors import ProtocolError
 from bamdmux.live.faults import Faults
-from bamdmux.live.loop import Loop, read_clock
+from bamdmux.live.loop import Loop, Words, read_clock
 from bamdmux.live.modem_side import ModemSide
 from bamdmux.live.networks import NetworkDevice
 from bamdmux.live.ports.control_side import ControlSide
@@ -66,14 +67,34 @@ class Host:
         bell: Doorbell,
         ports: ModemPorts,
         side: ModemSide,
+        wakefulness: Wakefulness,
     ) -> None:
         self.connection = connection
         self.memory = memory
         self.bell = bell
         self.ports = ports
         self.side = side
-        self.far = RemoteSide(bell)
+        self.wakefulness = wakefulness
+        self.far = RemoteSide(bell, wakefulness)
         side.meet(self.far)
+
+    @property
+    def _dozes(self) -> bool:
+        """Whether buffers that come back are no reason to wake up."""
+        return self.side.modem.has_buffers_to_spare
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it has published anything that we have to look at."""
+        return self.wakefulness.has_news(dozes=self._dozes)
+
+    def words(self) -> Words:
+        """Where that shows."""
+        return self.wakefulness.words(dozes=self._dozes)
+
+    def may_sleep(self) -> bool:
+        """Say that we sleep; False if there is something to look at after all."""
+        return self.wakefulness.may_sleep(dozes=self._dozes)
 
 
 class HostListener:
@@ -124,6 +145,9 @@ class HostListener:
 
     def feed(self, now: Instant) -> None:
         if self.host is not None:
+            self.host.wakefulness.wake_up()
+            if self.host.has_news:
+                self._look_at_memory(now)
             self.host.side.feed(now)
 
     def carry_out_actions(self, now: Instant) -> bool:
@@ -134,6 +158,15 @@ class HostListener:
         if self.host is not None:
             self.host.side.arm()
             self.host.far.flush()
+
+    def words(self) -> Words:
+        """See `bamdmux.live.runner.Sleeper`."""
+        return self.host.words() if self.host is not None else ()
+
+    def fall_asleep(self) -> None:
+        """The host has to wake us from now on."""
+        if self.host is not None and not self.host.may_sleep():
+            self._loop.call_soon(self._look_at_memory)
 
     def status(self, now: Instant) -> dict[str, object] | None:
         """The modem's, None while no host is there."""
@@ -207,7 +240,8 @@ class HostListener:
             self._packet_data_network,
             self._control,
         )
-        self.host = Host(visitor.connection, memory, bell, ports, side)
+        wakefulness = Wakefulness(memory.memory, layout, is_host=False)
+        self.host = Host(visitor.connection, memory, bell, ports, side, wakefulness)
         self._loop.watch(descriptor, self._host_speaks)
         self._loop.watch(bell.fileno(), self._rang)
         if self.faults is not None:
@@ -218,9 +252,14 @@ class HostListener:
     def _rang(self, now: Instant) -> None:
         assert self.host is not None
         if self.host.bell.answer():
-            self.host.side.look_at_memory(now)
+            self._look_at_memory(now)
         else:
             self._let_host_go(now)
+
+    def _look_at_memory(self, now: Instant) -> None:
+        if self.host is not None:
+            self.host.wakefulness.look()
+            self.host.side.look_at_memory(now)
 
     # Who goes
 

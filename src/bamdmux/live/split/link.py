@@ -30,6 +30,7 @@ class SplitLink:
         sets_identity: see `HostSide`.
         channel_count: how many channels the modem has, as far as we know.
         seed: for faults.
+        layout: of the memory; as Linux has it by default.
     """
 
     def __init__(
@@ -40,10 +41,11 @@ class SplitLink:
         modem: ModemProcess | None = None,
         *,
         sets_identity: bool = False,
+        layout: LinkLayout | None = None,
         channel_count: int = CHANNEL_COUNT,
         seed: int | None = None,
     ) -> None:
-        self._memory = SharedMemory.create(LinkLayout())
+        self._memory = SharedMemory.create(layout or LinkLayout())
         self.host = HostSide(
             self._memory.memory, self._memory.layout, namespace, loop, sets_identity=sets_identity
         )
@@ -55,7 +57,7 @@ class SplitLink:
         if modem is not None:
             sides.append(modem)
             self.commands = dict.fromkeys(MODEM_COMMANDS, modem.pass_on)
-        self.runner = Runner(loop, sides)
+        self.runner = Runner(loop, sides, sleeper=self._finder)
         ours = Faults(
             self.runner,
             frozenset({Half.HOST}),

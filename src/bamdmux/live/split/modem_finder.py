@@ -16,9 +16,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
+from bamdmux.bam.wakefulness import Wakefulness
 from bamdmux.errors import MachineError, ProtocolError
 from bamdmux.live.host_side import HostSide
-from bamdmux.live.loop import Loop
+from bamdmux.live.loop import Loop, Words
 from bamdmux.live.ports.board import PortBoard
 from bamdmux.live.sockets import too_long
 from bamdmux.live.split.doorbell import Doorbell
@@ -38,12 +39,16 @@ from bamdmux.live.split.handover import (
 )
 from bamdmux.live.split.memory import SharedMemory
 from bamdmux.live.split.ports import HostPorts
-from bamdmux.timing import MILLISECOND, Duration, Instant
+from bamdmux.timing import MILLISECOND, Duration, Instant, earliest
 
 LOG: Final = logging.getLogger("bamdmux.host")
 
 FIRST_RETRY_NS: Final[Duration] = 20 * MILLISECOND
 LONGEST_RETRY_NS: Final[Duration] = 900 * MILLISECOND  # so that with the handover it is less than a second
+
+# A host that has slots to spare is not woken for each that comes back. It looks at them by then, and so knows
+# when its last frame was sent: late, but no later than this.
+NAP: Final[Duration] = 2 * MILLISECOND
 
 # What another attempt will not mend.
 LASTING: Final = {Refusal.NO_HELLO, Refusal.WRONG_VERSION, Refusal.WRONG_ROLE, Refusal.BAD_LAYOUT}
@@ -81,15 +86,22 @@ class ModemFinder:
         self._connection: socket.socket | None = None
         self._bell: Doorbell | None = None
         self._far: RemoteSide | NobodyThere = NobodyThere()
+        self._wakefulness: Wakefulness | None = None
+        self._fed_at: Instant = 0
+        self._nap_ends: Instant | None = None  # when we look by ourselves what has been sent
+        self._has_overslept = False  # nothing had
         self._retry_ns = FIRST_RETRY_NS
         self._deadline: Instant | None = 0
         self._has_said_why = ""
 
     @property
     def deadline(self) -> Instant | None:
-        return self._deadline
+        return earliest(self._deadline, self._nap_ends)
 
     def handle_timeout(self, now: Instant) -> None:
+        if self._nap_ends is not None and now >= self._nap_ends:
+            self._look_at_memory(now)
+            self._has_overslept = self._host.driver.awaits_slots  # then we had better be rung
         if self._deadline is None or now < self._deadline:
             return
         if self.state is Finding.LOOKING:
@@ -98,7 +110,12 @@ class ModemFinder:
             self._lose("it does not answer", now)
 
     def feed(self, now: Instant) -> None:
-        """Everything comes by callbacks of the loop."""
+        """Everything comes by callbacks of the loop; but we are awake now."""
+        self._fed_at = now
+        if self._wakefulness is not None:
+            self._wakefulness.wake_up()
+            if self._wakefulness.has_news(dozes=self._dozes):
+                self._look_at_memory(now)
 
     def carry_out_actions(self, now: Instant) -> bool:
         """We are no machine."""
@@ -107,6 +124,23 @@ class ModemFinder:
     def arm(self) -> None:
         """The batch is over: wake the modem, if it has anything to look at."""
         self._far.flush()
+
+    def words(self) -> Words:
+        """See `bamdmux.live.runner.Sleeper`."""
+        return self._wakefulness.words(dozes=self._dozes) if self._wakefulness is not None else ()
+
+    def fall_asleep(self) -> None:
+        """The modem has to wake us from now on."""
+        if self._wakefulness is not None:
+            dozes = self._dozes
+            self._nap_ends = self._fed_at + NAP if dozes and self._host.driver.awaits_slots else None
+            if not self._wakefulness.may_sleep(dozes=dozes):
+                self._loop.call_soon(self._look_at_memory)
+
+    @property
+    def _dozes(self) -> bool:
+        """Whether slots that come back are no reason to wake up."""
+        return self._host.driver.has_slots_to_spare and not self._has_overslept
 
     # Find it
 
@@ -191,20 +225,27 @@ class ModemFinder:
     def _connect(self, now: Instant) -> None:
         assert self._bell is not None
         self._loop.watch(self._bell.fileno(), self._rang)
-        self._far = RemoteSide(self._bell)
+        self._wakefulness = Wakefulness(self._memory.memory, self._memory.layout, is_host=True)
+        self._far = RemoteSide(self._bell, self._wakefulness)
         self._host.meet(self._far)
         self.connected_count += 1
         self._retry_ns, self._has_said_why = FIRST_RETRY_NS, ""
         self._enter(Finding.CONNECTED, now)
         LOG.info("= modem found at %s", self.path)
-        self._host.look_at_memory(now)
+        self._look_at_memory(now)
 
     def _rang(self, now: Instant) -> None:
         assert self._bell is not None
         if self._bell.answer():
-            self._host.look_at_memory(now)
+            self._look_at_memory(now)
         else:
             self._lose("it has gone", now)
+
+    def _look_at_memory(self, now: Instant) -> None:
+        if self._wakefulness is not None:
+            self._has_overslept = False
+            self._wakefulness.look()
+            self._host.look_at_memory(now)
 
     # Lose it
 
@@ -221,7 +262,7 @@ class ModemFinder:
         if self._ports is not None:
             self._ports.close()
             self._ports = None
-        self._far = NobodyThere()
+        self._far, self._wakefulness, self._nap_ends = NobodyThere(), None, None
         self._host.meet(None)
         if self._connection is not None:
             self._loop.forget(self._connection.fileno())

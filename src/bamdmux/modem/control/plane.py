@@ -128,6 +128,11 @@ class ControlPlane:
         self._outbox += (WithdrawChannel(channel) for channel in sorted(self._announced - channels))
         self._announced = set(channels)
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether `take_actions` is worth calling."""
+        return bool(self._outbox)
+
     def take_actions(self) -> list[Action]:
         actions = self._outbox[:]
         self._outbox.clear()

@@ -10,6 +10,7 @@ Frozen values, classes, functions and chance are taken to be immutable.
 
 import random
 import struct
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, IntEnum, auto
@@ -46,7 +47,7 @@ def _restore_deque(target: deque[Any], content: tuple[Any, ...]) -> None:
     target.extend(content)
 
 
-def _restore_bytes(target: bytearray, content: bytes) -> None:
+def _restore_bytes(target: Any, content: Any) -> None:
     target[:] = content
 
 
@@ -82,6 +83,7 @@ _CONTAINERS: Final = (
     (set, _How.SET),
     (deque, _How.DEQUE),
     (bytearray, _How.BYTES),
+    (array, _How.BYTES),
 )
 _LINKS: Final = (tuple, memoryview, MethodType, FunctionType, partial)
 
@@ -168,7 +170,7 @@ class Snapshot:
                 self._saved.append((_restore_deque, value, tuple(value)))
                 return list(value)
             case _How.BYTES:
-                self._saved.append((_restore_bytes, value, bytes(value)))
+                self._saved.append((_restore_bytes, value, value[:]))
                 return ()
             case _:
                 return list(_behind(value))

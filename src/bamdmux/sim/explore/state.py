@@ -122,7 +122,9 @@ _RULES: Final[dict[type, dict[str, Rule]]] = {
     },
     ModemPowerLine: {"_edge_count": _behind(Line.MODEM_POWER)},
     Removal: {"deadline": _instant()},
-    ReceiveRing: {"_pipe": _left_out, "_slots": _left_out, "_private": _left_out},
+    ReceiveRing: dict.fromkeys(
+        ("_pipe", "_slots", "_private", "_tally", "_devices", "_interfaces"), _left_out
+    ),
     TransmitRing: dict.fromkeys(
         (
             *("_pipe", "_slots", "_read_views", "_channels", "_packet_bytes", "_frame_bytes", "_commands"),
@@ -131,6 +133,8 @@ _RULES: Final[dict[type, dict[str, Rule]]] = {
         _left_out,
     ),
     Channels: {
+        "_welcome": _left_out,
+        "_flowing": _left_out,
         "_channels": _those_in_use,
         "received": _left_out,
         "active_devices": _which_are_there,
@@ -166,9 +170,21 @@ _RULES: Final[dict[type, dict[str, Rule]]] = {
         "ack_count": _left_out,
     },
     Uplink: dict.fromkeys(
-        ("_pipe", "_bearers", "_frame", "_frame_view", "_logged", "frame_count", "strays"), _left_out
+        (
+            "_pipe",
+            "_network",
+            "_bearers",
+            "_counters",
+            "_frame",
+            "_frame_view",
+            "_logged",
+            "frame_count",
+            "strays",
+            "_tally",
+        ),
+        _left_out,
     ),
-    Downlink: dict.fromkeys(("_pipe", "_network", "frame_count", "strays"), _left_out),
+    Downlink: dict.fromkeys(("_pipe", "_network", "_counters", "_tally", "frame_count", "strays"), _left_out),
     PowerWatch: {"_ack_edges": _behind(Line.MODEM_ACK)},
 }
 _PLAIN: Final = frozenset((int, bool, str, bytes, type(None)))
@@ -264,7 +280,7 @@ class StateReader:
     def _ring(self, host: HostDriver) -> tuple[object, ...]:
         """The frames that wait for power; those handed over are the pipe's."""
         ring, described = host._transmit_ring, []
-        for entry in range(ring._submitted, ring._submitted + ring._pending):
+        for entry in range(ring._submitted, ring._submitted + ring.pending):
             index = (ring._oldest + entry) % ring._size
             command = ring._commands[index]
             described.append(self._frame(ring._slots[index], 0) if command is None else self._value(command))

@@ -359,7 +359,7 @@ class ExploredWorld(World):
         assert self.host is not None
         ring, pipe = self.host._transmit_ring, self.pipes[Pipe.TX]
         taken = pipe.completed() if pipe.is_open else 0
-        entries = range(taken, ring._submitted + ring._pending)
+        entries = range(taken, ring._submitted + ring.pending)
         return sum(ring._commands[(ring._oldest + entry) % ring._size] is None for entry in entries)
 
     def drops_of_modems(self, direction: str) -> Counter[DropReason]:
