@@ -104,8 +104,11 @@ def tcp(*options: str) -> Callable[[Station], Sample]:
             # the other's results (github.com/esnet/iperf/pull/1527).
             hangs = 1
             output, own, machine = station.cost_of(run)
-        end = json.loads(output)["end"]
-        received = end["sum_received"]
+        document = json.loads(output)
+        end = document["end"]
+        received = end.get("sum_received")
+        if received is None:
+            raise MachineError(f"iperf3 has no result: {document.get('error', output[-200:])}")
         return Sample(
             values={
                 "throughput": received["bits_per_second"] / 1e6,

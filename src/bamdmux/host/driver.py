@@ -324,6 +324,8 @@ class HostDriver:
             self._outbox.append(_RING_RX)
 
     def _receive(self, now: Instant) -> None:
+        if not self._rx.completed():
+            return
         channels = self.channels
         for arrival in self._receive_ring.drain_to(
             channels.active_devices, channels.received, self.unassigned

@@ -111,6 +111,7 @@ class HostSide:
         self._readers = {
             line: LineReader(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
+        self._told = dict.fromkeys(self._readers, -1)  # the counts that the driver was told of by us
         # The TUNs whose packets are welcome. It is watched itself, except while the ring is full: one
         # descriptor to let go of and to take up again, and not one for each channel.
         self._readable = select.epoll()
@@ -156,6 +157,7 @@ class HostSide:
         """Let the driver die with all that is its own, as it stands; `start` binds the next one."""
         self._forget_interfaces()
         self.is_bound = False
+        self._told = dict.fromkeys(self._readers, -1)
         self.driver = self._make_driver()
         for seam, pipe in self._pipes.items():
             self.part_made(seam, pipe)
@@ -174,10 +176,15 @@ class HostSide:
         """The far side has done something: see for ourselves what."""
         if not self.is_bound:
             return
-        for pipe in Pipe:
-            self.driver.doorbell_rang(pipe, now)
+        self.driver.doorbell_rang(Pipe.TX, now)
+        if self._begun:  # first, so that the modem is at work while we are
+            self.feed(now)
+        self.driver.doorbell_rang(Pipe.RX, now)
         for line, reader in self._readers.items():
-            self.driver.line_changed(line, reader.edge_count, now)
+            edge_count = reader.edge_count
+            if edge_count != self._told[line]:
+                self._told[line] = edge_count
+                self.driver.line_changed(line, edge_count, now)
 
     # From the network stack
 

@@ -61,6 +61,7 @@ class ModemSide:
             line: LineWriter(memory, layout, line) for line in (Line.MODEM_POWER, Line.MODEM_ACK)
         }
         self._readers = {line: LineReader(memory, layout, line) for line in (Line.HOST_ACK, Line.HOST_VOTE)}
+        self._told = dict.fromkeys(self._readers, -1)  # the counts that the modem was told of by us
 
     def meet(self, far: FarSide | None, next_door: Serve | None = None) -> None:
         """This is at the other end from now on; None: nobody.
@@ -100,9 +101,17 @@ class ModemSide:
     def look_at_memory(self, now: Instant) -> None:
         """The far side has done something: see for ourselves what."""
         for line, reader in self._readers.items():
-            self.modem.line_changed(line, reader.edge_count, now)
-        for pipe in Pipe:
-            self.modem.doorbell_rang(pipe, now)
+            edge_count = reader.edge_count
+            if edge_count != self._told[line]:
+                self._told[line] = edge_count
+                self.modem.line_changed(line, edge_count, now)
+        self.modem.doorbell_rang(Pipe.RX, now)
+        if self._network.has_packet:  # first, so that the host is at work while we are
+            self._network_is_readable = True
+            self.feed(now)
+        self.modem.doorbell_rang(Pipe.TX, now)
+        # Who gets a packet often answers while we hand it over. To look costs less than to be told.
+        self._network_is_readable = self._network_is_readable or self.modem.can_send
 
     def _network_readable(self, now: Instant) -> None:
         self._network_is_readable = True

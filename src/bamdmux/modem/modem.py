@@ -146,7 +146,12 @@ class Modem:
     @property
     def wants_network_packets(self) -> bool:
         """Whether `receive_from_network` is worth calling when a packet waits in the network."""
-        return self._power.is_asleep or (self._power.is_up and self._downlink.has_buffer())
+        return self._power.is_asleep or self.can_send
+
+    @property
+    def can_send(self) -> bool:
+        """Whether a packet of the network's would go to the host at once."""
+        return self._power.is_up and self._downlink.has_buffer()
 
     @property
     def has_buffers_to_spare(self) -> bool:

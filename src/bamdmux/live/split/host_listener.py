@@ -76,25 +76,21 @@ class Host:
         self.side = side
         self.wakefulness = wakefulness
         self.far = RemoteSide(bell, wakefulness)
+        self.dozes = False  # buffers that come back are no reason to wake up
         side.meet(self.far)
-
-    @property
-    def _dozes(self) -> bool:
-        """Whether buffers that come back are no reason to wake up."""
-        return self.side.modem.has_buffers_to_spare
 
     @property
     def has_news(self) -> bool:
         """Whether it has published anything that we have to look at."""
-        return self.wakefulness.has_news(dozes=self._dozes)
+        return self.wakefulness.has_news(dozes=self.dozes)
 
     def words(self) -> Words:
         """Where that shows."""
-        return self.wakefulness.words(dozes=self._dozes)
+        return self.wakefulness.words(dozes=self.dozes)
 
     def may_sleep(self) -> bool:
         """Say that we sleep; False if there is something to look at after all."""
-        return self.wakefulness.may_sleep(dozes=self._dozes)
+        return self.wakefulness.may_sleep(dozes=self.dozes)
 
 
 class HostListener:
@@ -158,6 +154,7 @@ class HostListener:
         if self.host is not None:
             self.host.side.arm()
             self.host.far.flush()
+            self.host.dozes = self.host.side.modem.has_buffers_to_spare
 
     def words(self) -> Words:
         """See `bamdmux.live.runner.Sleeper`."""

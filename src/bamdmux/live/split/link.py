@@ -53,7 +53,8 @@ class SplitLink:
         self._finder = ModemFinder(path, loop, self.host, self._memory, self.ports)
         self._modem = modem
         self.commands: dict[str, Handler] = {}
-        sides: list[Side] = [self.host, self._finder]
+        # The finder first: slots that it finds to be free are used in the same batch.
+        sides: list[Side] = [self._finder, self.host]
         if modem is not None:
             sides.append(modem)
             self.commands = dict.fromkeys(MODEM_COMMANDS, modem.pass_on)

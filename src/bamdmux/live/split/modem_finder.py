@@ -87,6 +87,7 @@ class ModemFinder:
         self._bell: Doorbell | None = None
         self._far: RemoteSide | NobodyThere = NobodyThere()
         self._wakefulness: Wakefulness | None = None
+        self._dozes = False  # slots that come back are no reason to wake up
         self._fed_at: Instant = 0
         self._nap_ends: Instant | None = None  # when we look by ourselves what has been sent
         self._has_overslept = False  # nothing had
@@ -124,6 +125,7 @@ class ModemFinder:
     def arm(self) -> None:
         """The batch is over: wake the modem, if it has anything to look at."""
         self._far.flush()
+        self._dozes = self._host.driver.has_slots_to_spare and not self._has_overslept
 
     def words(self) -> Words:
         """See `bamdmux.live.runner.Sleeper`."""
@@ -132,15 +134,9 @@ class ModemFinder:
     def fall_asleep(self) -> None:
         """The modem has to wake us from now on."""
         if self._wakefulness is not None:
-            dozes = self._dozes
-            self._nap_ends = self._fed_at + NAP if dozes and self._host.driver.awaits_slots else None
-            if not self._wakefulness.may_sleep(dozes=dozes):
+            self._nap_ends = self._fed_at + NAP if self._dozes and self._host.driver.awaits_slots else None
+            if not self._wakefulness.may_sleep(dozes=self._dozes):
                 self._loop.call_soon(self._look_at_memory)
-
-    @property
-    def _dozes(self) -> bool:
-        """Whether slots that come back are no reason to wake up."""
-        return self._host.driver.has_slots_to_spare and not self._has_overslept
 
     # Find it
 
