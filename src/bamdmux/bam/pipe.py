@@ -35,6 +35,9 @@ _WRITE_BACK: Final = struct.Struct("<HH")  # size and flags
 _SIZE_OFFSET: Final = 4
 FLAG_EOT: Final = 0x4000  # end of transfer
 
+# Who works on a long batch, entry by entry, gives back those that are done: the other side works meanwhile.
+PUBLISH_AFTER: Final = 8
+
 _OFFSET_MASK: Final = 0xFFFF
 _GENERATION_SHIFT: Final = 16
 
@@ -61,6 +64,7 @@ class PipeOwner:
         self._sizes_of = array("H", bytes(2 * layout.entry_count))
         self._in_flight = 0
         self.pumps = is_native()  # whether the native pump may do its work: nothing is laid over us
+        self.is_covered = False  # something is laid over us that wants to see whole batches
         self.pump: Any = make_pipe(memory, layout.place, self._slots_of, self._sizes_of)
         self.is_open = False
         self.bad_position_count = 0  # positions that cannot be: the peer lies, or is out of its mind
@@ -220,7 +224,7 @@ class PipePeer:
         self._generation = word >> _GENERATION_SHIFT
         self._position = (word & _OFFSET_MASK) // DESCRIPTOR_BYTES % layout.entry_count
         self._unpublished = 0
-        self.pumps = is_native()  # as of the owner
+        self.pumps, self.is_covered = is_native(), False  # as of the owner
         self.pump: Any = make_pipe(memory, layout.place)
         self._empty = memory[:0]
         self.bad_tail_count = 0

@@ -184,9 +184,15 @@ class HostDriver:
             return 0
         free = self._transmit_ring.free
         if next_door is None:
-            total = self._fill(waiting, min(budget, free))
-            if total or not self._transmit_ring.free:
-                self._push(now)
+            total = 0
+            while total < budget:
+                limit = min(budget - total, self._transmit_ring.free, self._transmit_ring.batch)
+                filled = self._fill(waiting, limit)
+                total += filled
+                if filled or not self._transmit_ring.free:
+                    self._push(now)
+                if filled < limit or not limit:
+                    break
             return total
         total = 0
         # One slot stays free, so that the queues need not be stopped and woken each time.
@@ -248,7 +254,8 @@ class HostDriver:
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
         if next_door is None:
-            self._outbox.append(_RING_TX)
+            if not self._outbox or self._outbox[-1] is not _RING_TX:
+                self._outbox.append(_RING_TX)
         else:
             next_door(Pipe.TX, now)
         if self._look_again_at is None and not self._removal.is_asked:
@@ -319,13 +326,14 @@ class HostDriver:
             self._received(now)
 
     def _received(self, now: Instant) -> None:
-        self._receive(now)
-        if self._rx.publish():
+        if self._receive(now):
+            self._rx.publish()
             self._outbox.append(_RING_RX)
 
-    def _receive(self, now: Instant) -> None:
+    def _receive(self, now: Instant) -> bool:
+        """Deliver what has arrived; whether anything has, so that there are buffers to be published."""
         if not self._rx.completed():
-            return
+            return False
         channels = self.channels
         for arrival in self._receive_ring.drain_to(
             channels.active_devices, channels.received, self.unassigned
@@ -336,6 +344,7 @@ class HostDriver:
                 channels.remote_closed(channels[arrival.channel])
             else:
                 self._remote_opened(arrival, now)
+        return True
 
     def _remote_opened(self, frame: Frame, now: Instant) -> None:
         """The modem announces a channel. That is not answered; our own OPEN goes with the interface."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bamdmux.bam.pipe import PipeOwner
+from bamdmux.bam.pipe import PUBLISH_AFTER, PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, NetDevice, packet_information
 from bamdmux.pump import Interface, Tally, interface_of
@@ -87,7 +87,8 @@ class ReceiveRing:
         max_packet_bytes = self._slot_bytes - HEADER_BYTES
         told: set[DropReason] = set()
         left = pipe.completed()  # at most the ring, however much arrives meanwhile
-        pumps = self._is_bare and pipe.pumps
+        is_bare = self._is_bare and not pipe.is_covered
+        pumps = is_bare and pipe.pumps
         while left:
             if pumps:
                 left -= self._pump_to(devices, counters, left)
@@ -124,6 +125,8 @@ class ReceiveRing:
                     told.add(reason)
                     yield Rejected(reason, word)
             pipe.submit(slot_index, self._slot_bytes)
+            if is_bare and left % PUBLISH_AFTER == 0:
+                pipe.publish()
 
     def _pump_to(self, devices: Sequence[NetDevice | None], counters: Sequence[Counters], count: int) -> int:
         """Deliver with the native pump what it can; how many frames, at most `count`."""

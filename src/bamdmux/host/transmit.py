@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from bamdmux.bam.pipe import PipeOwner
+from bamdmux.bam.pipe import PUBLISH_AFTER, PipeOwner
 from bamdmux.counters import Counters, DropReason
 from bamdmux.host.channels import Channel
 from bamdmux.netdevice import PACKET_INFORMATION_BYTES, TRUNCATED_FLAG, NetDevice
@@ -80,6 +80,8 @@ class TransmitRing:
         self.pending = 0
         self.free = self._size
         self.is_short = False
+        # How many packets are best handed over together: the modem is at work while we read on.
+        self.batch = PUBLISH_AFTER if self._is_bare and not pipe.pumps else self._size
         self.waiting_commands: deque[Frame] = deque()
 
     @property

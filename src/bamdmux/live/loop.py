@@ -103,6 +103,8 @@ class Loop:
             return bool(native.spin(descriptor, duration, words))
         until = read_clock() + duration
         while not select.select((descriptor,), (), (), 0)[0]:
+            if any(word[0] != seen for word, seen in words):
+                break
             os.sched_yield()
             if read_clock() >= until:
                 return False

@@ -52,8 +52,7 @@ class Overlay(Generic[_Part]):
         self.wraps.append(outermost)
         for name in self._methods:
             setattr(self.part, name, getattr(outermost, name))
-        if self._pumps:
-            self.part.pumps = False  # type: ignore[attr-defined]
+        self._cover(True)
 
     def take_off(self) -> None:
         """Leave the part as it was."""
@@ -61,8 +60,15 @@ class Overlay(Generic[_Part]):
         for name in self._methods:
             delattr(self.part, name)
         vars(self.part).update(self._covered)
+        self._cover(False)
+
+    def _cover(self, is_covered: bool) -> None:
+        """Let the part know, if it wants to, that all has to go through the methods laid over it."""
+        part: Any = self.part
         if self._pumps:
-            self.part.pumps = True  # type: ignore[attr-defined]
+            part.pumps = not is_covered
+        if hasattr(part, "is_covered"):
+            part.is_covered = is_covered
 
 
 class _Bare:

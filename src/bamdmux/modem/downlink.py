@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from bamdmux.actions import Action, Pipe, RingDoorbell
-from bamdmux.bam.pipe import PipePeer
+from bamdmux.bam.pipe import PUBLISH_AFTER, PipePeer
 from bamdmux.counters import Counters, DropReason
 from bamdmux.modem.network import (
     ADDRESS4,
@@ -148,7 +148,8 @@ class Downlink:
         by_address4, by_prefix6 = self._network.bearer_by_address4, self._network.bearer_by_prefix6
         read = sent = 0
         available = pipe.available()
-        source = source_of(device) if self._is_bare and pipe.pumps else None
+        is_bare = self._is_bare and not pipe.is_covered
+        source = source_of(device) if is_bare and pipe.pumps else None
         while available and read < budget:
             if source is not None:
                 pumped, has_more = self._pump_from(source, host_open, available, budget - read)
@@ -187,6 +188,8 @@ class Downlink:
                 break
             available -= 1
             sent += 1
+            if is_bare and sent % PUBLISH_AFTER == 0:
+                pipe.publish()
             counters.packet_count += 1
             counters.byte_count += length
         self.ran_out = not available or (source is not None and source.has_packet)
@@ -219,7 +222,7 @@ class Downlink:
 
     def _publish(self, sent: int, *, rings: bool = True) -> None:
         self.frame_count += sent
-        if self._pipe.publish() and rings:
+        if (self._pipe.publish() or sent) and rings:
             self._outbox.append(_RING_DOORBELL)
 
     def _drop(self, bearer: Bearer | None, version: int, length: int, limit: int, is_cut: bool) -> None:

@@ -15,7 +15,7 @@ import struct
 from typing import Final
 
 from bamdmux.actions import Action, Log, LogEvent, Pipe, RingDoorbell, Severity
-from bamdmux.bam.pipe import PipePeer
+from bamdmux.bam.pipe import PUBLISH_AFTER, PipePeer
 from bamdmux.counters import Counters, DropReason
 from bamdmux.modem.network import (
     PASSES,
@@ -89,6 +89,7 @@ class Uplink:
         bearers, host_open, max_packet_bytes = self._bearers, self.host_open, self._max_packet_bytes
         solicitations: list[Solicitation] = []
         count = left = pipe.available()  # once: a host that queues as fast as we take must not keep us here
+        published, is_bare = 0, self._is_bare and not pipe.is_covered
         interface = interface_of(device) if self._is_bare and pipe.pumps else None
         while left:
             if interface is not None:
@@ -96,6 +97,8 @@ class Uplink:
                 if not left:
                     break
             left -= 1
+            if is_bare and left % PUBLISH_AFTER == 0:
+                published += pipe.publish()
             buffer = take()
             size = len(buffer)
             view[:size] = buffer
@@ -128,7 +131,7 @@ class Uplink:
             counters = bearer.uplink
             counters.packet_count += 1
             counters.byte_count += length
-        if pipe.publish():
+        if pipe.publish() or published:
             self.frame_count += count
             if rings:
                 self._outbox.append(_RING_DOORBELL)
