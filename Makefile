@@ -69,7 +69,7 @@ sanitize: $(VENV)/.run $(VENV)/.dev  ## the native pump's tests under AddressSan
 	echo "the pump's tests, with sanitizers"; \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$(sanitized) \
-	    $(python) -m pytest -q -p no:cacheprovider tests/test_pump.py tests/test_pump_rings.py
+	    $(python) -m pytest -q -p no:cacheprovider tests/pump
 
 pump: $(VENV)/.run  ## the native pump beside its source, for PYTHONPATH=src
 	@$(python) scripts/build_pump.py

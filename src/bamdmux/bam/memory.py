@@ -23,6 +23,7 @@ CACHE_LINE_BYTES: Final = 64
 DESCRIPTOR_BYTES: Final = 8
 ENTRY_COUNT: Final = 4095  # BAM_FIFO_SIZE 32760 / 8: Linux's FIFOs, which can hold one entry less
 SLOT_COUNT: Final = 32  # BAM_DMUX_NUM_SKB
+_RESERVED_SLOTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,11 @@ class PipeLayout:
             self.slot_count,
             self.tail_offset,
         )
+
+    @property
+    def max_segments(self) -> int:
+        """Of a super-packet, so that it fits the ring, and a command besides: then it need not be cut."""
+        return max(1, self.slot_count - _RESERVED_SLOTS)
 
     def slot_address(self, slot_index: int) -> int:
         return self.buffers_offset + slot_index * self.slot_stride

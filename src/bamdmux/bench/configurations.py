@@ -19,10 +19,11 @@ from bamdmux.bench.place import READY_SECONDS, Link, Place
 from bamdmux.errors import MachineError
 from bamdmux.live.control import request
 from bamdmux.live.namespaces import NetworkNamespace
+from bamdmux.pump import VARIABLE
 
 RUN: Final = (sys.executable, "-m", "bamdmux", "run")
 # Of who starts us it means nothing: each configuration has its own.
-PUMP_VARIABLE: Final = "BAMDMUX_PUMP"
+PUMP_VARIABLE: Final = VARIABLE
 PYTHON_PUMP: Final = {PUMP_VARIABLE: "python"}
 
 # What the command of `bamdmux run` does: it sends the path of the control socket and its namespace to

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from typing import Final
 
@@ -20,12 +19,11 @@ from bamdmux.bench.configurations import is_suspended
 from bamdmux.bench.peers import COMPILER, Program
 from bamdmux.bench.place import Link, Place
 from bamdmux.bench.results import Sample
-from bamdmux.bench.station import ProgramHangs, Station, finish, start
+from bamdmux.bench.station import Station, finish, start
 from bamdmux.errors import MachineError
 
 IPERF3: Final[Program] = ("iperf3", "iperf3")
 TCP_SECONDS: Final = 1
-TCP_TIMEOUT_SECONDS: Final = 8.0
 UDP_SECONDS: Final = 0.4
 IDLE_SECONDS: Final = 3.0
 SUSPEND_LOOK_SECONDS: Final = 0.05
@@ -95,15 +93,7 @@ def tcp(*options: str) -> Callable[[Station], Sample]:
 
     def measure(station: Station) -> Sample:
         argv = (*_iperf3(station), "-t", str(TCP_SECONDS), *options)
-        run = partial(station.run, *argv, timeout_seconds=TCP_TIMEOUT_SECONDS)
-        hangs = 0
-        try:
-            output, own, machine = station.cost_of(run)
-        except ProgramHangs:
-            # Of some hundred runs of iperf3 3.12 one hangs at its end, on whatever link: both sides wait for
-            # the other's results (github.com/esnet/iperf/pull/1527).
-            hangs = 1
-            output, own, machine = station.cost_of(run)
+        output, own, machine = station.cost_of(lambda: station.run(*argv))
         document = json.loads(output)
         end = document["end"]
         received = end.get("sum_received")
@@ -113,7 +103,6 @@ def tcp(*options: str) -> Callable[[Station], Sample]:
             values={
                 "throughput": received["bits_per_second"] / 1e6,
                 "retransmits": end["sum_sent"].get("retransmits", 0),
-                "hangs": hangs,
             },
             work=received["bytes"] * 8 / 1e9,
             cpu_seconds=own,
@@ -216,8 +205,10 @@ def idle(stations: Sequence[Station]) -> dict[str, Sample]:
     for station in stations:
         if station.link.control is not None:
             wait_until_suspended(station)
+    begin = time.monotonic()
     before = [_used(station) for station in stations]
     time.sleep(IDLE_SECONDS)
+    seconds = time.monotonic() - begin
     samples = {}
     for station, (cpu_before, wakeups_before) in zip(stations, before, strict=True):
         if station.place.reason_of_death():
@@ -225,8 +216,8 @@ def idle(stations: Sequence[Station]) -> dict[str, Sample]:
         cpu, wakeups = _used(station)
         samples[station.contender.name] = Sample(
             values={
-                "wakeups": (wakeups - wakeups_before) / IDLE_SECONDS,
-                "cpu": (cpu - cpu_before) / IDLE_SECONDS * 1000,
+                "wakeups": (wakeups - wakeups_before) / seconds,
+                "cpu": (cpu - cpu_before) / seconds * 1000,
             }
         )
     return samples

@@ -30,6 +30,7 @@ FAR: Final = IPv4Interface("192.0.2.2/30")
 READY_SECONDS: Final = 10.0  # for a link to carry its first packet; milliseconds, but for some
 CONNECT_SECONDS: Final = 0.1  # for one attempt
 LOOK_SECONDS: Final = 0.002  # between two looks
+LONGEST_LOOK_SECONDS: Final = 1.0  # if it took longer, the machine was paused, and nobody had that time
 DOOR: Final = 5202  # of a socket that only listens, to see whether a link works
 
 # include/uapi/linux/{if_tun,ethtool,sockios}.h
@@ -185,11 +186,13 @@ class Place:
         Raises:
             MachineError: it takes too long, or a process has ended.
         """
-        end = time.monotonic() + READY_SECONDS
+        waited, before = 0.0, time.monotonic()
         while not (value := condition()):
             if reason := self.reason_of_death():
                 raise MachineError(reason)
-            if time.monotonic() > end:
+            now = time.monotonic()
+            waited, before = waited + min(now - before, LONGEST_LOOK_SECONDS), now
+            if waited > READY_SECONDS:
                 said = "; ".join(f"{each.name}: {each.last_words()}" for each in self._processes)
                 raise MachineError(f"waited {READY_SECONDS:g} s for {what}; {said}")
             time.sleep(look_seconds)

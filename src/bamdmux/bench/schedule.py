@@ -9,23 +9,29 @@ after a busy one. What fails is noted and left out, in that round or for good; i
 """
 
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from bamdmux.bench import machine
 from bamdmux.bench.jobs import IPERF3, Job, serve, warm_up
 from bamdmux.bench.peers import COMPILER, Contender
 from bamdmux.bench.place import Place, carries_packets, listen_at_door
 from bamdmux.bench.results import Participant, Results, Sample
-from bamdmux.bench.station import Station
+from bamdmux.bench.station import ProgramHangs, Station
 from bamdmux.errors import BamDmuxError, MachineError
 
 # What may go wrong with a link or a program, and is no reason to stop.
 TROUBLE = (BamDmuxError, OSError, subprocess.SubprocessError, ValueError, KeyError)
+
+# Nothing takes longer: neither a measurement nor setting up. If it did, the machine was paused, as virtual
+# ones are, and its clocks went on; then it is done again.
+PATIENCE_SECONDS: Final = 4.0
+ATTEMPTS: Final = 3  # to set up a link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,26 +137,26 @@ class _Run:
         self._progress.note(f"without {name}: {reason}")
 
     def _set_up(self, contender: Contender) -> None:
-        """Build a link, wait until it carries packets, and note how long that took."""
+        """Build a link, and once more if the machine stood still meanwhile."""
         self._progress.is_doing(f"setting up {contender.name}")
         version = machine.version_of(contender.version)  # and now the program is in the page cache
-        folder = self._folder / contender.name
-        folder.mkdir()
-        with ExitStack() as resources:
-            place = Place(folder, self._folder)
-            resources.callback(place.close)
+        for attempt in range(1, ATTEMPTS + 1):
+            station, reason = None, ""
             begin = time.monotonic()
             try:
-                link = contender.open(place)
-                with listen_at_door(link.far):
-                    place.wait_until(lambda: carries_packets(link), "a packet to come through")
-                seconds = time.monotonic() - begin
-                serve(place, link, **self._servers())
+                station = self._build(contender)
             except TROUBLE as error:
-                self._leave_out(contender.name, str(error))
-                return
-            self._resources.push(resources.pop_all())
-        self._stations[contender.name] = Station(contender, place, link, seconds)
+                reason = str(error)
+            seconds = time.monotonic() - begin
+            if seconds < PATIENCE_SECONDS or attempt == ATTEMPTS:
+                break
+            self._note_failure(f"setting up {contender.name}: took {seconds:.1f} s; done again")
+            if station is not None:
+                station.place.close()
+        if station is None:
+            self._leave_out(contender.name, reason)
+            return
+        self._stations[contender.name] = station
         self._results.participants.append(
             Participant(
                 name=contender.name,
@@ -160,6 +166,22 @@ class _Run:
             )
         )
         self._progress.has_done()
+
+    def _build(self, contender: Contender) -> Station:
+        """Build a link, wait until it carries packets, and say how long that took; with servers."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{contender.name}-"))
+        place = self._resources.enter_context(closing(Place(folder, self._folder)))
+        begin = time.monotonic()
+        try:
+            link = contender.open(place)
+            with listen_at_door(link.far):
+                place.wait_until(lambda: carries_packets(link), "a packet to come through")
+            seconds = time.monotonic() - begin
+            serve(place, link, **self._servers())
+        except BaseException:
+            place.close()
+            raise
+        return Station(contender, place, link, seconds)
 
     def _servers(self) -> dict[str, bool]:
         programs = {
@@ -208,13 +230,26 @@ class _Run:
         for station in stations:
             self._progress.is_doing(f"{title}: {station.contender.name}")
             try:
-                sample = done[station.contender.name] = job.measure(station)
-                if sample.values.get("hangs"):
-                    self._note_failure(f"{title}: {station.contender.name}: iperf3 hung, and was run again")
+                done[station.contender.name] = self._measure_one(job.measure, title, station)
             except TROUBLE as error:
                 self._fail(station, title, error)
             self._progress.has_done()
         return done
+
+    def _measure_one(self, measure: Callable[[Station], Sample], title: str, station: Station) -> Sample:
+        """Measure, and once more if it took so long that it says nothing."""
+        begin = time.monotonic()
+        try:
+            sample = measure(station)
+        except ProgramHangs as error:
+            reason = str(error)
+        else:
+            seconds = time.monotonic() - begin
+            if seconds < PATIENCE_SECONDS:
+                return sample
+            reason = f"took {seconds:.1f} s"
+        self._note_failure(f"{title}: {station.contender.name}: {reason}; done again")
+        return measure(station)
 
     def _fail(self, station: Station, title: str, error: Exception) -> None:
         """Note that something went wrong; a link that has broken down takes no part any more."""

@@ -16,7 +16,7 @@ from bamdmux.bench.place import Link, Place, entering
 from bamdmux.errors import MachineError
 from bamdmux.live.namespaces import NetworkNamespace
 
-TIMEOUT_SECONDS: Final = 20.0  # for any program to end; more than the longest takes
+TIMEOUT_SECONDS: Final = 10.0  # for any program to end; more than the longest takes
 
 
 class ProgramHangs(MachineError):
@@ -36,13 +36,13 @@ class Station:
     link: Link
     seconds: float
 
-    def run(self, *argv: str, timeout_seconds: float = TIMEOUT_SECONDS) -> str:
+    def run(self, *argv: str) -> str:
         """Run a program on the near side to its end; what it printed.
 
         Raises:
             MachineError: it failed; ProgramHangs: it does not end.
         """
-        return finish(start(self.link.near, *argv), timeout_seconds)
+        return finish(start(self.link.near, *argv))
 
     def cost_of(self, work: Callable[[], Any]) -> tuple[Any, float, float]:
         """Do some work: what it returns, and the processor time of the link and of the machine meanwhile."""
@@ -70,14 +70,14 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str], timeout_seconds: float = TIMEOUT_SECONDS) -> str:
+def finish(process: subprocess.Popen[str]) -> str:
     """Wait for the end of a program; what it printed.
 
     Raises:
         MachineError: it failed; ProgramHangs: it does not end.
     """
     try:
-        output, said = process.communicate(timeout=timeout_seconds)
+        output, said = process.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as error:
         process.kill()
         process.communicate()

@@ -54,9 +54,6 @@ LOG: Final = logging.getLogger("bamdmux.host")
 # is emptied meanwhile.
 TRANSMIT_BUDGET: Final = 128
 
-# Of a ring, for commands: a super-packet never waits for itself.
-RESERVED_SLOTS: Final = 2
-
 MIN_IPV6_MTU: Final = 1280  # RFC 8200 section 5; below it the kernel takes IPv6 off an interface
 
 
@@ -277,7 +274,7 @@ class HostSide:
                 Tun.create,
                 f"wwan{channel}",
                 permanent_address=address,
-                max_segments=max(1, self._layout.tx.slot_count - RESERVED_SLOTS),
+                max_segments=self._layout.tx.max_segments,
             )
         )
         self.tuns[channel] = tun

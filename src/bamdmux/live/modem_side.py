@@ -53,6 +53,7 @@ class ModemSide:
         self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
         self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
         self._network = network
+        network.limit_segments(layout.rx.max_segments)
         self._loop = loop
         self._network_is_readable = False
         self._is_closed = False

@@ -18,7 +18,7 @@ import io
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -53,8 +53,8 @@ IFLA_TXQLEN: Final = 13
 IFLA_GSO_MAX_SEGS: Final = 40
 
 INTERFACE_REQUEST: Final = struct.Struct("16sH22x")  # struct ifreq with flags
-# struct nlmsghdr, struct ifinfomsg, three attributes of one number each.
-LINK_REQUEST: Final = struct.Struct("=IHHIIBxHiIIHHIHHIHHI")
+LINK_REQUEST: Final = struct.Struct("=IHHIIBxHiII")  # struct nlmsghdr, struct ifinfomsg
+LINK_ATTRIBUTE: Final = struct.Struct("=HHI")  # struct nlattr, a number
 LINK_REPLY: Final = struct.Struct("=16xi")  # struct nlmsghdr, and the error of struct nlmsgerr
 REPLY_BYTES: Final = 4096
 
@@ -174,6 +174,12 @@ class Tun:
         """Whether there is more to be read than the descriptor tells of: the rest of a super-packet."""
         return self.interface is not None and self.interface.has_packet
 
+    def limit_segments(self, count: int) -> None:
+        """Let TCP make super-packets of at most so many segments; in the interface's network namespace."""
+        if self.interface is not None:
+            with suppress(OSError):  # it is not ours, or gone
+                _ask_kernel(self.index, {IFLA_GSO_MAX_SEGS: count})
+
     @property
     def pumps(self) -> bool:
         """Whether the native pump may do our work: nothing is laid over us."""
@@ -280,16 +286,20 @@ def _set_link(index: int, mtu: int, queue_length: int, max_segments: int) -> Non
     By netlink, because the ioctl for the queue length (SIOCSIFTXQLEN) is for the machine's root only, not for
     that of a user namespace; by hand, because one message is no reason to wait for pyroute2.
     """
+    attributes = {IFLA_MTU: mtu, IFLA_TXQLEN: queue_length, IFLA_GSO_MAX_SEGS: max_segments}
+    _ask_kernel(index, attributes, flags_off=IFF_MULTICAST)
+
+
+def _ask_kernel(index: int, attributes: Mapping[int, int], flags_off: int = 0) -> None:
+    numbers = b"".join(LINK_ATTRIBUTE.pack(LINK_ATTRIBUTE.size, *each) for each in attributes.items())
+    length = LINK_REQUEST.size + len(numbers)
     request = LINK_REQUEST.pack(
-        *(LINK_REQUEST.size, RTM_SETLINK, NLM_F_REQUEST_WITH_ACK, 0, 0),
-        *(socket.AF_UNSPEC, 0, index, 0, IFF_MULTICAST),
-        *(8, IFLA_MTU, mtu),
-        *(8, IFLA_TXQLEN, queue_length),
-        *(8, IFLA_GSO_MAX_SEGS, max_segments),
+        *(length, RTM_SETLINK, NLM_F_REQUEST_WITH_ACK, 0, 0),
+        *(socket.AF_UNSPEC, 0, index, 0, flags_off),
     )
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:
         netlink.connect((0, 0))
-        netlink.send(request)
+        netlink.send(request + numbers)
         (result,) = LINK_REPLY.unpack_from(netlink.recv(REPLY_BYTES))
     if result != 0:
         raise OSError(-result, os.strerror(-result))

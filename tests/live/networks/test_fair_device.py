@@ -16,7 +16,7 @@ from bamdmux.live.tun import Tun
 namespace = NetworkNamespace.create()
 namespace.run(prepare_namespace)  # so that the kernel has nothing to say
 tuns = namespace.run(lambda: [Tun.create(f"pdn{index}") for index in range(3)])
-device = FairDevice(tuns)
+device = FairDevice(tuns, namespace)
 sender = namespace.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM))
 def set_up():
     with Netlink() as netlink:

@@ -40,6 +40,9 @@ class SilentNetwork(QueueDevice):
 
     has_packet = False
 
+    def limit_segments(self, count: int) -> None:
+        pass
+
     def __init__(self) -> None:
         super().__init__()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC)

@@ -28,6 +28,9 @@ class NetworkDevice(NetDevice, Protocol):
     def has_packet(self) -> bool:
         """Whether `read_into` is worth calling though the descriptor is not readable."""
 
+    def limit_segments(self, count: int) -> None:
+        """Let the network make super-packets of at most so many segments: more do not fit the ring."""
+
 
 class Network(Protocol):
     """A network behind the modem, until it is closed."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from bamdmux.live.namespaces import NetworkNamespace
 from bamdmux.live.tun import Tun
 from bamdmux.pump import Interface
 
@@ -22,11 +23,13 @@ class FairDevice:
 
     Args:
         tuns: at least one; they stay their owner's to close.
+        namespace: where they are.
     """
 
-    def __init__(self, tuns: Sequence[Tun]) -> None:
+    def __init__(self, tuns: Sequence[Tun], namespace: NetworkNamespace) -> None:
         assert tuns, "a device without a TUN reads nothing"
         self._tuns = tuns
+        self._namespace = namespace
         self._by_descriptor = {tun.fileno(): tun for tun in tuns}
         self._epoll = select.epoll()  # readable itself, when one of those in it is
         for descriptor in self._by_descriptor:
@@ -70,6 +73,15 @@ class FairDevice:
     def pumps(self, pumps: bool) -> None:
         for tun in self._tuns:
             tun.pumps = pumps
+
+    def limit_segments(self, count: int) -> None:
+        """See `NetworkDevice`."""
+
+        def limit_all() -> None:
+            for tun in self._tuns:
+                tun.limit_segments(count)
+
+        self._namespace.run(limit_all)
 
     def turn(self) -> tuple[Interface | None, int]:
         """See `Source`."""

@@ -74,7 +74,7 @@ class InternalNetwork:
             namespace = resources.enter_context(NetworkNamespace.create())
             tuns = namespace.run(lambda: _make_interfaces(bearers))
             resources.callback(close_all, tuns)
-            device = FairDevice(tuns)
+            device = FairDevice(tuns, namespace)
             resources.callback(device.close)
             # First the server: it starts up while we go on.
             server = resources.enter_context(DemoServer.start(namespace, http_port))

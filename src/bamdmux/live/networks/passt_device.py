@@ -94,6 +94,9 @@ class PasstDevice:
     def has_packet(self) -> bool:
         return False  # the descriptor tells of all
 
+    def limit_segments(self, count: int) -> None:
+        """There are no super-packets here."""
+
     def fileno(self) -> int:
         return self._stream.fileno()
 
