@@ -299,7 +299,7 @@ class HostSide:
             self._loop.forget(descriptor)
         else:
             self._loop.watch(descriptor, self._tuns_readable)
-            if self._begun:
+            if not self._watched.isdisjoint(self._begun):
                 self._loop.call_soon(_now)
 
     def _set_watched(self, channels: set[int]) -> None:
