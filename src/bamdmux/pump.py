@@ -123,10 +123,6 @@ def make_interface(descriptor: int, *, merges_udp: bool) -> Interface:
 class Source(Protocol):
     """A device whose packets the native pump may read; it may be made of several interfaces."""
 
-    @property
-    def has_packet(self) -> bool:
-        """Whether there is the rest of a super-packet, or one that was not begun for want of space."""
-
     def turn(self) -> tuple[Interface | None, int]:
         """Whose packets are next, and how many of them; None: nobody has any."""
 

@@ -146,15 +146,16 @@ class Downlink:
         pipe = self._pipe
         take, complete, read_into = pipe.take, pipe.complete, device.read_into
         by_address4, by_prefix6 = self._network.bearer_by_address4, self._network.bearer_by_prefix6
+        is_begun = False
         read = sent = 0
         available = pipe.available()
         is_bare = self._is_bare and not pipe.is_covered
         source = source_of(device) if is_bare and pipe.pumps else None
         while available and read < budget:
             if source is not None:
-                pumped, has_more = self._pump_from(source, host_open, available, budget - read)
+                pumped, has_more, is_begun = self._pump_from(source, host_open, available, budget - read)
                 available, read, sent = available - pumped, read + pumped, sent + pumped
-                if not has_more or (pumped and source.has_packet):
+                if not has_more or (pumped and is_begun):
                     break  # they are dry; or there are not enough buffers for a super-packet
                 if pumped:
                     continue
@@ -192,28 +193,30 @@ class Downlink:
                 pipe.publish()
             counters.packet_count += 1
             counters.byte_count += length
-        self.ran_out = not available or (source is not None and source.has_packet)
+        self.ran_out = is_begun or not available
         self._publish(sent, rings=rings)
         return read, sent
 
     def _pump_from(
         self, source: Source, host_open: list[bool], available: int, budget: int
-    ) -> tuple[int, bool]:
+    ) -> tuple[int, bool, bool]:
         """Move with the native pump what is for a bearer that takes it.
 
         Returns:
-            How many packets, and whether somebody may have more.
+            How many packets; whether somebody may have more; whether one waits here, for more buffers or for
+            Python.
         """
         interface, turn = source.turn()
         if interface is None or interface.is_covered:
-            return 0, interface is not None
+            return 0, interface is not None, False
         records, budget = self._network.records(host_open), min(turn, budget)
         done = self._pipe.pump_in(interface, available, budget, records, self._tally)
         self._tally.settle(self._counters, DropReason.LOST_IN_FLIGHT)
         if malformed := interface.take_malformed():
             self.strays.drop(DropReason.BAD_OFFLOAD, malformed)
-        is_dry = done < min(available, budget) and not interface.has_packet
-        return done, source.took(done, is_dry=is_dry)
+        is_begun = interface.has_packet
+        is_dry = done < min(available, budget) and not is_begun
+        return done, source.took(done, is_dry=is_dry), is_begun
 
     def _return_unused(self) -> None:
         """Give back a buffer that holds nothing: out of bounds, or smaller than any frame."""
