@@ -8,6 +8,7 @@ deadlines) follows from the machines' state after that, in one place.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from typing import Final, Protocol
 
 from bamdmux.live.loop import Loop, Words, read_clock
@@ -116,14 +117,11 @@ class Runner:
         """Let the sides answer one another until all are quiet, and arm what to wait for."""
         sides, now = self._sides, self.now
         quiet_count = 0
-        for _ in range(SETTLE_ROUNDS):
-            for side in sides:
-                quiet_count = 0 if side.carry_out_actions(now) else quiet_count + 1
-                if quiet_count == len(sides):
-                    break
-            if quiet_count >= len(sides):
+        for side in islice(cycle(sides), SETTLE_ROUNDS * len(sides)):
+            quiet_count = 0 if side.carry_out_actions(now) else quiet_count + 1
+            if quiet_count == len(sides):
                 break
-        else:
+        if quiet_count < len(sides):
             raise AssertionError(f"the machines did not settle within {SETTLE_ROUNDS} rounds")
         for side in sides:
             side.arm()
