@@ -117,6 +117,7 @@ class Host:
         self.rx_layout = PipeLayout(start=self.tx_layout.end, slot_bytes=receive_bytes, **counts)
         self.memory = memoryview(bytearray(self.rx_layout.end))
         self.tx = PipeOwner(self.memory, self.tx_layout)
+        self.tx.pumps = False  # what is written here must not hang on whether there was a compiler
         self.rx = WatchedPipe(self.memory, self.rx_layout)
         self.driver = HostDriver(self.tx, self.rx, vote_level=vote_level, ack_level=ack_level)
         self.rx.channels = self.driver.channels

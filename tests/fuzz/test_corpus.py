@@ -2,7 +2,9 @@
 
 Each target's corpus is played in a process of its own under `coverage`, which says how many branches of the
 modules the target is about were taken. `FLOORS` is what it was, with a little room for code that is new: when
-a module grows and this fails, let the fuzzer find its way: `make fuzz FUZZ=--update`.
+a module grows and this fails, let the fuzzer find its way: `make fuzz FUZZ=--update`. What only the native
+pump's side of a module does is not taken here: no device of a target has an interface for it, and tests/pump
+is about that.
 """
 
 import importlib.util
@@ -27,18 +29,18 @@ VARIANTS = 4  # of each input, besides: what goes wrong with another number on a
 # Percent of the branches.
 FLOORS = {
     "host_receive": {
-        "host/receive.py": 100,
-        "host/driver.py": 92,
+        "host/receive.py": 75,
+        "host/driver.py": 88,
         "host/channels.py": 93,
         "host/power.py": 93,
-        "host/transmit.py": 85,
-        "bam/pipe.py": 43,
+        "host/transmit.py": 72,
+        "bam/pipe.py": 37,
     },
     "modem_uplink": {
-        "modem/uplink.py": 92,
-        "modem/downlink.py": 82,
+        "modem/uplink.py": 80,
+        "modem/downlink.py": 67,
         "modem/modem.py": 70,
-        "modem/network.py": 90,
+        "modem/network.py": 78,
         "modem/power.py": 95,
         "bam/pipe.py": 50,
     },
@@ -49,7 +51,7 @@ FLOORS = {
         "wire/dhcp.py": 82,
         "wire/ethernet.py": 76,
         "wire/icmp.py": 90,
-        "modem/network.py": 82,
+        "modem/network.py": 71,
     },
     "qmux": {"wire/qmux.py": 86, "wire/qmi/messages.py": 72, "wire/qmi/types.py": 74},
     "control": {"live/control.py": 70},

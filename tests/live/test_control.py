@@ -390,7 +390,7 @@ def test_descriptors_that_run_out_end_no_link() -> None:
     )
     python = as_identity("caller")[-1]
     line = as_identity("caller", "-m", "bamdmux", "run", "--", python, str(script))
-    done = run_line(["sh", "-c", 'ulimit -n 50; exec "$@"', "sh", *line])
+    done = run_line(["sh", "-c", 'ulimit -n 52; exec "$@"', "sh", *line])
     assert " 0% packet loss" in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
 

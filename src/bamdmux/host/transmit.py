@@ -149,6 +149,8 @@ class TransmitRing:
         self.free -= filled
         counters.packet_count += filled
         counters.byte_count += byte_count
+        if interface is not None:
+            _count_malformed(interface, counters)
         return filled
 
     def _pump_from(self, interface: Interface, channel: Channel, budget: int) -> int:
@@ -175,8 +177,7 @@ class TransmitRing:
         if too_long:
             counters.drop(DropReason.LONGER_THAN_MTU, too_long)
         self.is_short = filled < budget and interface.has_packet
-        if malformed := interface.take_malformed():
-            counters.drop(DropReason.BAD_OFFLOAD, malformed)
+        _count_malformed(interface, counters)
         return filled
 
     def queue_command(self, frame: Frame) -> None:
@@ -304,5 +305,13 @@ class TransmitRing:
         scratch = memoryview(bytearray(PACKET_INFORMATION_BYTES + MAX_PACKET_BYTES))
         for _ in range(DISCARD_LIMIT):
             if not device.read_into(scratch):
-                return
+                break
             counters.drop(DropReason.INTERFACE_DOWN)
+        if (interface := interface_of(device)) is not None:
+            _count_malformed(interface, counters)
+
+
+def _count_malformed(interface: Interface, counters: Counters) -> None:
+    """What an interface has refused by itself, super-packets whose headers lied, is counted too."""
+    if malformed := interface.take_malformed():
+        counters.drop(DropReason.BAD_OFFLOAD, malformed)

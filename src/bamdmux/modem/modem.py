@@ -138,10 +138,8 @@ class Modem:
             return  # without power nobody looks at the rings; `_come_up` will
         if pipe is Pipe.TX:
             self._take_frames(is_awaited=is_awaited)
-        if self._owed or self._downlink.pending_count:
+        if pipe is Pipe.RX or self._owed or self._downlink.pending_count:
             self._send_pending(now)
-        elif pipe is Pipe.RX:
-            self._watch(now)
 
     @property
     def wants_network_packets(self) -> bool:

@@ -90,9 +90,9 @@ class Uplink:
         solicitations: list[Solicitation] = []
         count = left = pipe.available()  # once: a host that queues as fast as we take must not keep us here
         published, is_bare = 0, self._is_bare and not pipe.is_covered
-        interface = interface_of(device) if self._is_bare and pipe.pumps else None
+        interface = interface_of(device) if is_bare and pipe.pumps else None
         while left:
-            if interface is not None:
+            if interface is not None and not interface.is_covered:
                 left -= self._pump_to(interface, left)
                 if not left:
                     break
@@ -157,6 +157,8 @@ class Uplink:
 
     def _take_other(self, classified: int, size: int) -> None:
         """Handle what is no DATA in order: a command, or nothing that we know."""
+        if size < HEADER_BYTES:
+            self._frame_view[size:HEADER_BYTES] = bytes(HEADER_BYTES - size)  # was of an earlier frame
         if size == 0:
             self._drop(None, DropReason.BAD_DESCRIPTOR)
         elif classified == NOT_DATA:
