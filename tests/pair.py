@@ -69,11 +69,11 @@ class Pair:
         layout = LinkLayout(slot_count=slot_count)
         memory = layout.allocate()
         self.slot_count = slot_count
-        self.host_tx = WatchedTransmitPipe(memory, layout.tx)
-        self.host_tx.pair = self
+        self.memory, self.layout = memory, layout
+        self.host_tx = self.make_transmit_pipe()
         self.host_rx = PipeOwner(memory, layout.rx)
         self.host = HostDriver(self.host_tx, self.host_rx)
-        self.network = QueueDevice()
+        self.network = self.make_network()
         profile = with_channels(load_profile("msm8916"), channel_count)
         peers = PipePeer(memory, layout.tx), PipePeer(memory, layout.rx)
         self.modem = Modem(profile, *peers, self.network)
@@ -84,6 +84,19 @@ class Pair:
         self.logged: list[Log] = []  # by either
         self.is_removed = False
         self.now: Instant = 0
+
+    # What it is made of: others may take something else
+
+    def make_transmit_pipe(self) -> PipeOwner:
+        pipe = WatchedTransmitPipe(self.memory, self.layout.tx)
+        pipe.pair = self
+        return pipe
+
+    def make_network(self) -> QueueDevice:
+        return QueueDevice()
+
+    def make_interface(self) -> Interface:
+        return Interface()
 
     def start(self) -> None:
         self.probe()
@@ -115,7 +128,7 @@ class Pair:
                 self._notify(is_for_host, pipe)
             case RegisterNetdev(channel):
                 assert channel not in self.devices, f"{action} for one that exists"
-                self.devices[channel] = Interface()
+                self.devices[channel] = self.make_interface()
                 self.host.netdev_registered(channel, self.devices[channel], self.now)
             case UnregisterNetdev(channel):
                 del self.devices[channel]

@@ -41,6 +41,8 @@ class Segment:
     version: int = 4
     payload: bytes = field(default=b"payload", repr=False)
     host: int = 2
+    channel: int = 0  # whose bearer's addresses the host has
+    is_to_host: bool = False
     port: int = 1000
     flags: str = "A"
     sequence: int = 7
@@ -60,10 +62,14 @@ class Segment:
     def layers(self) -> Packet:
         """As scapy sees it."""
         ip: Packet
+        host, world = f"10.64.{self.channel}.{self.host}", f"10.64.{self.channel}.1"
+        if self.version == 6:
+            host, world = (f"2001:db8:64:{self.channel}::{last}" for last in (self.host, 1))
+        source, destination = (world, host) if self.is_to_host else (host, world)
         if self.version == 4:
             ip = IP(
-                src=f"10.64.0.{self.host}",
-                dst="10.64.0.1",
+                src=source,
+                dst=destination,
                 id=self.identification & 0xFFFF,
                 flags=self.ip_flags,
                 tos=self.service,
@@ -72,8 +78,8 @@ class Segment:
             )
         else:
             ip = IPv6(
-                src=f"2001:db8:64::{self.host}",
-                dst="2001:db8:64::1",
+                src=source,
+                dst=destination,
                 tc=self.service,
                 fl=self.label,
                 hlim=self.limit,

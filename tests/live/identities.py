@@ -25,6 +25,7 @@ import pytest
 
 import bamdmux
 from bamdmux.live.control import request
+from bamdmux.pump import VARIABLE
 
 DEADLINE_SECONDS = 20  # for anything to happen; far longer than it takes, even on a busy machine
 NOBODY = 65534
@@ -107,6 +108,9 @@ def run_bamdmux(identity: str, *arguments: str, **options: Any) -> subprocess.Co
 class Link:
     """`bamdmux run` with a shell inside, which is told what to do; use it in a `with` block.
 
+    Args:
+        pump: which one it has to use, if not the one that we use.
+
     Attributes:
         process: bamdmux itself.
         variables: what the shell found in its environment.
@@ -116,13 +120,13 @@ class Link:
 
     END = "bamdmux-test-end"
 
-    def __init__(self, identity: str, *options: str) -> None:
+    def __init__(self, identity: str, *options: str, pump: str = "") -> None:
         self.identity = identity
         self.log_path = scratch() / "log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 as_identity(identity, "-m", "bamdmux", "-vv", "run", *options, "--", "sh"),
-                env=environment(),
+                env=environment() | ({VARIABLE: pump} if pump else {}),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

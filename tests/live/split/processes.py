@@ -15,8 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bamdmux.bam.memory import SLOT_COUNT
 from bamdmux.errors import MachineError
 from bamdmux.live.control import request
+from bamdmux.pump import VARIABLE
 from tests.live.identities import DEADLINE_SECONDS, as_identity, environment, scratch, wait_for
 from tests.live.test_command import status_field
 
@@ -84,15 +86,19 @@ class Place:
 
 
 class Program:
-    """One of the two programs, its log, its control socket; use it in a `with` block, which kills it."""
+    """One of the two programs, its log, its control socket; use it in a `with` block, which kills it.
 
-    def __init__(self, line: Sequence[str], folder: Path, name: str) -> None:
+    Args:
+        pump: which one it has to use, if not the one that we use.
+    """
+
+    def __init__(self, line: Sequence[str], folder: Path, name: str, pump: str = "") -> None:
         self.control_path = folder / f"{name}.ctl"
         self.log_path = folder / f"{name}.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*line, f"--ctl={self.control_path}"],
-                env=environment(),
+                env=environment() | ({VARIABLE: pump} if pump else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -167,12 +173,18 @@ class ModemProgram(Program):
     """`bamdmux modem`, listening at `folder`/link."""
 
     def __init__(
-        self, identity: str, folder: Path, *options: str, place: Place | None = None, verbosity: str = "-v"
+        self,
+        identity: str,
+        folder: Path,
+        *options: str,
+        place: Place | None = None,
+        verbosity: str = "-v",
+        pump: str = "",
     ) -> None:
         self.path = folder / "link"
         arguments = ["-m", "bamdmux", verbosity, "modem", f"--listen={self.path}", *options]
         line = as_identity(identity, *arguments) if place is None else place.python(*arguments)
-        super().__init__(line, folder, "modem")
+        super().__init__(line, folder, "modem", pump)
 
     def wait_for_host(self) -> dict[str, Any]:
         def served() -> dict[str, Any] | None:
@@ -194,12 +206,19 @@ class HostProgram(Program):
     """`bamdmux host`, whose interfaces appear in `place`."""
 
     def __init__(
-        self, place: Place, folder: Path, *, name: str = "host", link: str = "link", ports: Path | None = None
+        self,
+        place: Place,
+        folder: Path,
+        *options: str,
+        name: str = "host",
+        link: str = "link",
+        ports: Path | None = None,
+        pump: str = "",
     ) -> None:
         self.place = place
-        arguments = ["-m", "bamdmux", "host", f"--connect={folder / link}"]
+        arguments = ["-m", "bamdmux", "host", f"--connect={folder / link}", *options]
         arguments += [f"--ports={ports}"] if ports is not None else []
-        super().__init__(place.python(*arguments), folder, name)
+        super().__init__(place.python(*arguments), folder, name, pump)
 
     def is_connected(self) -> bool:
         status = self.status_or_none()
@@ -233,12 +252,27 @@ class HostProgram(Program):
 
 
 class Pair:
-    """A modem, a place, and a host that has configured wwan0."""
+    """A modem, a place, and a host that has configured wwan0.
 
-    def __init__(self, identity: str, stack: ExitStack, verbosity: str = "-v") -> None:
+    Args:
+        ring: slots in each direction.
+        pumps: of host and modem, where they are not to use the one that we use.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        stack: ExitStack,
+        verbosity: str = "-v",
+        *,
+        ring: int = SLOT_COUNT,
+        pumps: tuple[str, str] = ("", ""),
+    ) -> None:
         self.identity = identity
         self.stack = stack
         self.verbosity = verbosity
+        self.ring = ring
+        self.host_pump, self.modem_pump = pumps
         self.folder = scratch()
         self.modem = self.start_modem()
         self.place = stack.enter_context(Place(identity))
@@ -247,13 +281,21 @@ class Pair:
 
     def start_modem(self) -> ModemProgram:
         self.modem = self.stack.enter_context(
-            ModemProgram(self.identity, self.folder, verbosity=self.verbosity)
+            ModemProgram(self.identity, self.folder, verbosity=self.verbosity, pump=self.modem_pump)
         )
         return self.modem
 
     def start_host(self) -> HostProgram:
-        self.host = self.stack.enter_context(HostProgram(self.place, self.folder))
+        self.host = self.stack.enter_context(
+            HostProgram(self.place, self.folder, f"--ring={self.ring}", pump=self.host_pump)
+        )
         return self.host
+
+    def carry_down(self, count: int) -> None:
+        """Fetch so many bytes from behind the modem, and see that they are the ones that were sent."""
+        expected = self.place.shell(f"curl -s -f http://{GATEWAY}/sha256/{count}")
+        arrived = self.place.shell(f"curl -s -f http://{GATEWAY}/bytes/{count} | sha256sum").split()[0]
+        assert arrived == expected
 
     def interface(self, name: str = "wwan0") -> dict[str, Any]:
         """What `ip` says of an interface, with its addresses."""

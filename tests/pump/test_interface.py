@@ -1,78 +1,17 @@
-"""The native pump as an interface, held equal to wire/offload.py; its rings are in test_pump_rings.py.
+"""The native pump as an interface, held equal to wire/offload.py.
 
-A pair of sockets that keep messages apart stands for a TUN. `make sanitize` runs both files with a pump that
-stops at the first read or write out of place.
+`make sanitize` runs this folder with a pump that stops at the first read or write out of place.
 """
-
-import socket
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bamdmux.errors import MalformedPacket
-from bamdmux.netdevice import ETH_P_IP, ETH_P_IPV6, ETH_P_MAP
 from bamdmux.wire.offload import NO_OFFLOAD, VNET_HEADER, VnetHeader, segment
+from tests.pump.kernel import Kernel
 from tests.super_packets import Segment, pattern, rechecksummed, super_packets
 from tests.wire.test_offload import LIES, OVER_TCP6, TCP4, UDP4, tcp_behind, with_a_sum_of_all_ones
-
-pump = pytest.importorskip(
-    "bamdmux._pump", reason="the native pump was not built: no compiler, or no Python.h"
-)
-
-INFORMATION = {4: ETH_P_IP, 6: ETH_P_IPV6}
-BIG = 70_000  # bytes, more than any packet has
-
-
-class Kernel:
-    """A pump's interface, and the side of it that is the kernel's."""
-
-    def __init__(self, merges_udp: bool = True) -> None:
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._theirs = theirs
-        for each in (self._ours, theirs):
-            each.setblocking(False)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self.interface = pump.Interface(theirs.fileno(), merges_udp)
-
-    def __enter__(self) -> "Kernel":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ours.close()
-        self._theirs.close()
-
-    def give(self, vnet_header: bytes, packet: bytes, flags: int = 0) -> None:
-        self.give_message(bytes((flags, 0, 0, 0)) + vnet_header + packet)
-
-    def give_message(self, message: bytes) -> None:
-        self._ours.send(message)
-
-    def written(self) -> Iterator[tuple[bytes, bytes]]:
-        """virtio_net_hdr and packet of what the pump has written."""
-        while True:
-            try:
-                message = self._ours.recv(BIG)
-            except BlockingIOError:
-                return
-            version = message[14] >> 4
-            assert message[:4] == b"\0\0" + INFORMATION.get(version, ETH_P_MAP).to_bytes(2, "big")
-            yield message[4:14], message[14:]
-
-    def read(self, size: int = BIG) -> bytes:
-        """What `read_into` gives, with packet information."""
-        buffer = bytearray(b"\xaa" * size)
-        length = self.interface.read_into(buffer)
-        assert buffer[length:] == b"\xaa" * (size - length)
-        return bytes(buffer[:length])
-
-    def read_all(self) -> list[bytes]:
-        packets = []
-        while message := self.read():
-            assert message[:4] == bytes(4)
-            packets.append(message[4:])
-        return packets
 
 
 def segments_of(vnet_header: bytes, packet: bytes) -> list[bytes]:
@@ -228,14 +167,14 @@ def test_a_buffer_without_room_for_packet_information_loses_the_packet() -> None
 
 def test_a_packet_that_is_written_has_no_offload() -> None:
     with Kernel() as kernel:
-        assert kernel.interface.write(b"\0\0\x08\0" + b"\x45 packet")
+        assert kernel.interface.write(memoryview(b"\0\0\x08\0" + b"\x45 packet"))
         assert list(kernel.written()) == [(NO_OFFLOAD, b"\x45 packet")]
 
 
 @pytest.mark.parametrize("length", range(5))
 def test_packet_information_alone_is_not_written(length: int) -> None:
     with Kernel() as kernel:
-        assert not kernel.interface.write(bytes(length))
+        assert not kernel.interface.write(memoryview(bytes(length)))
         assert list(kernel.written()) == []
 
 
@@ -243,4 +182,4 @@ def test_an_interface_whose_kernel_is_gone_gives_and_takes_nothing() -> None:
     with Kernel() as kernel:
         kernel.give(NO_OFFLOAD, b"packet")
     assert kernel.read() == b""
-    assert not kernel.interface.write(b"\0\0\x08\0packet")
+    assert not kernel.interface.write(memoryview(b"\0\0\x08\0packet"))
