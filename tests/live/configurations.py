@@ -1,4 +1,4 @@
-"""The links that have to carry bytes unchanged and without growing: for `make soak`, and in small for the tests.
+"""The ways in which bamdmux carries packets: one process or two, rings, MTUs, with the native pump or without.
 
 Configuration   what `bamdmux run` is told
 carry           so many bytes down and up at once on some bearers, with their SHA-256

@@ -1,6 +1,6 @@
 """Faults that are laid over a part see every packet: no pump goes by below them, until they are taken off.
 
-The interfaces are those of live/, a `Tun` and a `FairDevice` of two, with sockets in place of the kernel's TUNs.
+The interfaces are those of live/: a `Tun`, and a `FairDevice` of two, over sockets in place of TUNs.
 """
 
 import os
@@ -86,7 +86,7 @@ class TunPair(KernelPair):
         }[seam]
 
     def exchange(self, up: Given = UPWARDS, down: Given = DOWNWARDS) -> list[int]:
-        """A super-packet each way; how many messages the kernels have got, and how many packets those were."""
+        """A super-packet each way; how many messages the kernels got, and how many packets those were."""
         self.give(self.devices[0], up)
         self.give(self.network, down)
         self.run_for(100_000_000)
