@@ -1,4 +1,4 @@
-"""The ways in which bamdmux carries packets: one process or two, rings, MTUs, with the native pump or without.
+"""The links that have to carry bytes unchanged, and without growing: for `make soak`, in small for tests.
 
 Configuration   what `bamdmux run` is told
 carry           so many bytes down and up at once on some bearers, with their SHA-256
