@@ -77,6 +77,10 @@ class EchoPlane:
 
     def handle_timeout(self, now: Instant) -> None: ...
 
+    @property
+    def has_actions(self) -> bool:
+        return bool(self.outbox)
+
     def take_actions(self) -> list[Action]:
         actions, self.outbox = self.outbox, []
         return actions
