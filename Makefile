@@ -90,7 +90,7 @@ BENCH :=
 bench: peers $(VENV)/.run  ## how fast it is beside named peers, in one run: docs/performance.md, some 20 minutes
 	@$(VENV)/bin/bamdmux bench $(BENCH)
 
-soak: programs $(VENV)/.run $(VENV)/.dev  ## host and modem as two processes: 1,000 deaths, 1 GiB each way
+soak: programs $(VENV)/.run $(VENV)/.dev  ## every kind of link: 1 GiB each way, ten minutes of load, 1,000 deaths
 	@$(python) scripts/soak.py
 
 coverage-by-module: $(VENV)/.run $(VENV)/.dev  ## each test file alone against its own module

@@ -23,10 +23,10 @@ from collections.abc import Callable
 
 import click
 
-from bamdmux import _pump as pump
-from bamdmux.bam.memory import DESCRIPTOR_BYTES, LinkLayout, PipeLayout
+from bamdmux.bam.memory import DESCRIPTOR_BYTES, LinkLayout
 from bamdmux.bam.pipe import DESCRIPTOR
-from bamdmux.wire.dmux import CHANNEL_COUNT, HEADER, MAGIC
+from bamdmux.pump import Tally, make_interface, make_pipe
+from bamdmux.wire.dmux import HEADER, MAGIC
 from bamdmux.wire.icmp import checksum
 from bamdmux.wire.offload import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET_HEADER, coalesce, segment
 
@@ -37,7 +37,7 @@ GENERATION = 1
 CALLS = 200  # in a round
 
 SOURCE = bytes((10, 64, 0, 2))
-BEARERS = struct.pack("=QIIII", 0, int.from_bytes(SOURCE, "big"), 1500, 1500, 1) + bytes(24 * 7)
+BEARERS = memoryview(struct.pack("=QIIII", 0, int.from_bytes(SOURCE, "big"), 1500, 1500, 1) + bytes(24 * 7))
 
 
 def super_packet(port: int, segments: int) -> tuple[bytes, bytes]:
@@ -56,36 +56,23 @@ def super_packet(port: int, segments: int) -> tuple[bytes, bytes]:
     return vnet_header, ip + tcp + payload[: segments * SEGMENT_BYTES]
 
 
-def place_of(layout: PipeLayout) -> tuple[int, ...]:
-    return (
-        *(
-            layout.fifo_offset,
-            layout.entry_count,
-            layout.buffers_offset,
-            layout.slot_stride,
-            layout.slot_bytes,
-        ),
-        *(layout.slot_count, layout.tail_offset),
-    )
-
-
 class Rig:
     """A pump between a file in memory and /dev/null; in both pipes, frames that are there to be taken."""
 
     def __init__(self, messages: list[tuple[bytes, bytes]]) -> None:
         layout = LinkLayout(slot_count=SLOTS)
-        self.memory, self.tx, self.rx = layout.allocate(), place_of(layout.tx), place_of(layout.rx)
+        self.memory, entries = layout.allocate(), range(layout.tx.entry_count)
+        queued = array("H", entries), array("H", [layout.rx.slot_bytes for _ in entries])
+        self.tx = make_pipe(self.memory, layout.tx.place, *queued)
+        self.rx = make_pipe(self.memory, layout.rx.place, *queued)
         self.source = os.memfd_create("packets")
         os.write(self.source, bytes(4) + b"".join(messages[0]))
-        self.reader = pump.Interface(self.source, True)
-        self.writer = pump.Interface(os.open("/dev/null", os.O_WRONLY), True)
+        self.reader = make_interface(self.source, merges_udp=True)
+        self.writer = make_interface(os.open("/dev/null", os.O_WRONLY), merges_udp=True)
         self.packets = [each for message in messages for each in segment(*message)]
         self.count = len(self.packets)
         self.packet_bytes, self.frame_bytes = array("I", [0] * SLOTS), array("I", [0] * SLOTS)
-        entries = range(layout.tx.entry_count)
-        self.slots, self.sizes = array("H", entries), array("H", [layout.rx.slot_bytes for _ in entries])
-        self.scratch = array("H", entries)
-        self.tally = array("Q", bytes(3 * CHANNEL_COUNT * 8))
+        self.tally = Tally().numbers
         for pipe in (layout.tx, layout.rx):
             at = pipe.tail_offset
             self.memory[at : at + 4].cast("I")[0] = GENERATION << 16
@@ -99,36 +86,27 @@ class Rig:
                 )
 
     def submit(self) -> int:
-        pump.submit(self.memory, self.tx, 0, 0, self.count, self.frame_bytes, self.scratch, self.scratch)
+        self.tx.submit(0, 0, self.count, self.frame_bytes)
         return self.count
 
     def fill_slots(self) -> int:
         os.lseek(self.source, 0, os.SEEK_SET)
-        filled: tuple[int, int, int] = self.reader.fill_slots(
-            *(self.memory, self.tx, 0, self.count, 0, 1500, self.packet_bytes, self.frame_bytes)
+        filled = self.reader.fill_slots(
+            self.tx, 0, SLOTS, self.count, 0, 1500, self.packet_bytes, self.frame_bytes
         )
         return filled[0]
 
     def take_frames(self) -> int:
-        taken: int = self.writer.take_frames(
-            *(self.memory, self.tx, 0, self.count, GENERATION, 2040, BEARERS, self.tally)
-        )
-        return taken
+        return self.writer.take_frames(self.tx, 0, self.count, GENERATION, 2040, BEARERS, self.tally)
 
     def fill_buffers(self) -> int:
         # The buffers are as long as the frames that were in them, and so fit these again.
         os.lseek(self.source, 0, os.SEEK_SET)
-        filled: int = self.reader.fill_buffers(
-            *(self.memory, self.rx, 0, self.count, GENERATION, BEARERS, self.count, self.tally)
-        )
-        return filled
+        return self.reader.fill_buffers(self.rx, 0, SLOTS, self.count, GENERATION, BEARERS, self.tally)
 
     def drain_slots(self) -> int:
         # The tail is where nothing is taken from.
-        drained: int = pump.drain_slots(
-            *((self.writer,) * CHANNEL_COUNT, self.memory, self.rx, 0, SLOTS, self.count),
-            *(self.slots, self.sizes, self.tally),
-        )
+        drained: int = self.rx.drain_slots((self.writer,) * 8, 0, SLOTS, self.count, self.tally)
         return drained
 
 

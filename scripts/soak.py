@@ -1,17 +1,17 @@
-"""Host and modem as two processes for a long time: each is killed under load, and the bytes are counted.
+"""Links for a long time: the bytes are counted, the memory is watched, and under load processes are killed.
 
-Two phases, each with a size of its own:
+Three phases, each with a size of its own:
 
+    bytes     N bytes down and N bytes up at once, with their SHA-256 on both sides, in every configuration:
+              one process and two, rings of 32 and 512, the native pump and Python's, several bearers at once.
+    memory    some of these links at once under load for N minutes: none of their processes grows.
     deaths    kill -9 of host or modem at random under iperf3, N times. The same TCP connection goes on.
               Whoever lives through deaths of the other must not grow: descriptors, mappings, memory.
-    bytes     N bytes down and N bytes up, with their SHA-256 on both sides.
 
 At the end no process of ours is left, and so no namespace. Run it as `make soak`; how far it has come is said
 on stderr, a failure ends it with code 1.
 """
 
-import hashlib
-import json
 import os
 import random
 import sys
@@ -23,12 +23,12 @@ import click
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
+from tests.live.configurations import CONFIGURATIONS, GROWTH_LIMIT_KB, WATCHED, carry, watch_memory
 from tests.live.identities import stage, wait_for
-from tests.live.split.processes import GATEWAY, Load, Pair, Program
+from tests.live.split.processes import Load, Program
 
 GIBIBYTE = 1 << 30
-GROWTH_LIMIT_KB = 4096
-TRANSFER_SECONDS = 3600
+DEATHS_GROWTH_LIMIT_KB = 4096
 PROGRESS_SECONDS = 10
 
 
@@ -53,7 +53,9 @@ class Survivor:
         name = self.program.log_path.stem
         wait_for(lambda: self.program.descriptors() == self.descriptors, f"{name} to close what it opened")
         grown = self.program.rss_kilobytes() - self.rss_kilobytes
-        assert grown < GROWTH_LIMIT_KB, f"{name} grew by {grown} KiB in {self.deaths} deaths of the other"
+        assert grown < DEATHS_GROWTH_LIMIT_KB, (
+            f"{name} grew by {grown} KiB in {self.deaths} deaths of the other"
+        )
         maps = self.program.maps_of_memory()
         assert maps <= 1, f"{name} has {maps} memories mapped"
 
@@ -86,50 +88,30 @@ def die(count: int, identity: str, dice: random.Random) -> None:
                 modem.lived_through_one()
             if time.monotonic() - said_at > PROGRESS_SECONDS or number == count:
                 said_at = time.monotonic()
-                print(
-                    f"deaths: {number} of {count}, {load.acked() >> 20} MiB so far",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"deaths: {number} of {count}, {load.acked() >> 20} MiB so far")
         host.check()
         modem.check()
         assert load.connection()[0] == port, "the TCP connection is another one"
 
 
-def carry(count: int, identity: str) -> None:
-    """So many bytes each way, none of them changed."""
-    with ExitStack() as stack:
-        pair = Pair(identity, stack)
-        url = f"http://{GATEWAY}"
-        expected = pair.place.shell(f"curl -s {url}/sha256/{count}", TRANSFER_SECONDS)
-        begin = time.monotonic()
-        arrived = pair.place.shell(f"curl -s {url}/bytes/{count} | sha256sum", TRANSFER_SECONDS).split()[0]
-        assert arrived == expected, f"down: SHA-256 {arrived} is not {expected}"
-        print(
-            f"bytes: {count} down, {rate(count, begin):.0f} Mbit/s, SHA-256 equal",
-            file=sys.stderr,
-            flush=True,
-        )
-        begin = time.monotonic()
-        script = f"head -c {count} /dev/zero | curl -s -T - {url}/"
-        answer = json.loads(pair.place.shell(script, TRANSFER_SECONDS))
-        assert answer == {"bytes": count, "sha256": sha256_of_zeroes(count)}, f"up: {answer}"
-        print(
-            f"bytes: {count} up, {rate(count, begin):.0f} Mbit/s, SHA-256 equal", file=sys.stderr, flush=True
-        )
-        wait_for(lambda: pair.host.end() == 0, "the host to leave")
+def carry_everywhere(count: int, identity: str) -> None:
+    """So many bytes each way at once, in every configuration, none of them changed."""
+    for configuration in CONFIGURATIONS:
+        rate = carry(configuration, count, identity)
+        megabits = f"{rate / 1e6:.0f} Mbit/s"
+        say(f"bytes: {count} down and up at once, {megabits}, SHA-256 equal: {configuration.name}")
 
 
-def rate(count: int, begin: float) -> float:
-    return count * 8 / 1e6 / (time.monotonic() - begin)
+def stay_flat(minutes: float, identity: str) -> None:
+    """Several links under load at once, and none of their processes grows."""
+    for growth in watch_memory(WATCHED, 60 * minutes, identity):
+        kilobytes, grown = growth.kilobytes[-1], growth.grown
+        assert grown < GROWTH_LIMIT_KB, f"memory: {growth.name} grew by {grown} KiB to {kilobytes} KiB"
+        say(f"memory: {kilobytes} KiB, {grown} more than when it was warm: {growth.name}")
 
 
-def sha256_of_zeroes(count: int) -> str:
-    hasher, block = hashlib.sha256(), bytes(1 << 20)
-    for _ in range(count >> 20):
-        hasher.update(block)
-    hasher.update(bytes(count & (1 << 20) - 1))
-    return hasher.hexdigest()
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def processes_left() -> list[str]:
@@ -145,19 +127,22 @@ def processes_left() -> list[str]:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--deaths", type=click.IntRange(min=0), default=1000, show_default=True, help="Of either.")
 @click.option("--bytes", "byte_count", type=click.IntRange(min=0), default=GIBIBYTE, show_default=True)
+@click.option("--minutes", type=click.FloatRange(min=0), default=10, show_default=True, help="Of load.")
 @click.option("--identity", type=click.Choice(["caller", "nobody"]), default="caller", show_default=True)
 @click.option("--seed", type=int, default=None, help="Which one dies when; the default is drawn, and said.")
-def main(deaths: int, byte_count: int, identity: str, seed: int | None) -> None:
-    """Let host and modem die, and carry bytes, for as long as it takes."""
+def main(deaths: int, byte_count: int, minutes: float, identity: str, seed: int | None) -> None:
+    """Carry bytes, watch memory, and let host and modem die, for as long as it takes."""
     if seed is None:
         seed = random.randrange(1 << 32)
-    print(f"seed {seed}", file=sys.stderr, flush=True)
+    say(f"seed {seed}")
     if byte_count:
-        carry(byte_count, identity)
+        carry_everywhere(byte_count, identity)
+    if minutes:
+        stay_flat(minutes, identity)
     if deaths:
         die(deaths, identity, random.Random(seed))
     wait_for(lambda: not processes_left(), "everything to be gone")
-    print("nothing is left", file=sys.stderr, flush=True)
+    say("nothing is left")
 
 
 if __name__ == "__main__":

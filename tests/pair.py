@@ -65,10 +65,12 @@ class WatchedTransmitPipe(PipeOwner):
 class Pair:
     """Both machines, neither probed nor booted, and what is around them."""
 
-    def __init__(self, channel_count: int = 2, slot_count: int = 32) -> None:
-        layout = LinkLayout(slot_count=slot_count)
+    def __init__(
+        self, channel_count: int = 2, slot_count: int = 32, layout: LinkLayout | None = None
+    ) -> None:
+        layout = layout or LinkLayout(slot_count=slot_count)
         memory = layout.allocate()
-        self.slot_count = slot_count
+        self.slot_count = layout.slot_count
         self.memory, self.layout = memory, layout
         self.host_tx = self.make_transmit_pipe()
         self.host_rx = PipeOwner(memory, layout.rx)

@@ -37,7 +37,7 @@ def check_choice() -> None:
     """
     choice = os.environ.get(VARIABLE, "")
     if choice not in ("", "native", "python"):
-        raise UsageError(f"{VARIABLE}={choice} is neither native nor python")
+        raise UsageError(f"{VARIABLE}={choice!r} is neither native nor python")
     if choice == "native" and native is None:
         raise UsageError(f"{VARIABLE}=native, but the native pump was not built: install with a compiler")
 

@@ -191,3 +191,30 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 def test_output_that_is_closed_is_no_traceback() -> None:
     line = ["sh", "-c", f"exec {sys.executable} -m bamdmux profiles >&-"]
     assert subprocess.run(line, capture_output=True, text=True, timeout=20).stderr == ""
+
+
+# -- Which pump
+
+
+@pytest.mark.parametrize("choice", ["fast", "Native", "python ", "a\nb"])
+def test_a_pump_that_there_is_not_is_named_in_one_line(choice: str) -> None:
+    done = program("profiles", env=os.environ | {"BAMDMUX_PUMP": choice}, stdout=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"bamdmux: BAMDMUX_PUMP={choice!r} is neither native nor python\n"
+
+
+def test_a_native_pump_that_was_not_built_says_what_it_takes(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAMDMUX_PUMP", "native")
+    monkeypatch.setattr("bamdmux.pump.native", None)
+    said = "BAMDMUX_PUMP=native, but the native pump was not built: install with a compiler"
+    assert complaint(capsys, "profiles") == said
+
+
+@pytest.mark.parametrize("choice", ["", "python"])
+def test_without_a_native_pump_everything_is_there_still(choice: str) -> None:
+    done = program("profiles", env=os.environ | {"BAMDMUX_PUMP": choice}, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "msm8916" in done.stdout

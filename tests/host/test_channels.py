@@ -1,6 +1,10 @@
 """What the host knows of each channel, fed by hand."""
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bamdmux.actions import (
     Action,
@@ -478,3 +482,99 @@ def test_a_channel_says_what_it_is_for_json() -> None:
         "transmitted": {"packets": 3, "bytes": 84, "drops": {}},
         "received": {"packets": 0, "bytes": 0, "drops": {"empty": 1}},
     }
+
+
+# -- What is kept, so that a ring that fills up and empties costs little
+
+
+class Forgetful(Channels):
+    """Keeps nothing: each answer is found anew among all channels."""
+
+    def welcome(self) -> list[Any]:
+        self._changed()
+        return super().welcome()
+
+    def stop_all(self) -> None:
+        self._changed()
+        super().stop_all()
+
+    def wake_all(self) -> None:
+        self._changed()
+        super().wake_all()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *("opened", "closed", "vanished", "registered", "up", "down", "unregistered"),
+                *("started", "closes", "stopped", "full", "space"),
+            ]
+        ),
+        st.integers(0, 2),
+        st.sampled_from([0, 0, 0, 1]),
+    ),
+    max_size=20,
+)
+
+
+def happen(rig: Rig, steps: list[tuple[str, int, int]], *, is_busy: bool) -> list[object]:
+    """Whatever is asked for, and whose packets are welcome, after each step."""
+    channels, told = rig.channels, list[object]()
+    for step, index, power_up in steps:
+        channel = channels[index]
+        match step:
+            case "opened":
+                told.append(channels.remote_opened(channel, power_up))
+            case "closed":
+                channels.remote_closed(channel)
+            case "vanished":
+                channels.modem_vanished()
+            case "registered" if channel.device is None:
+                channels.registered(channel, QueueDevice())
+            case "up" | "down":
+                told.append(channels.interface_changed(channel, step == "up"))
+            case "unregistered":
+                for each in channels:  # as the driver does before
+                    channels.close(each)
+                channels.unregister_all()
+            case "started" if channel.device is not None:
+                channel.is_open_queued = True
+                channels.start(channel)
+            case "closes":
+                told.append(channels.close(channel))
+            case "stopped":
+                channels.stop(channel)
+            case "full":
+                channels.stop_all()
+            case "space":
+                channels.wake_all()
+        if is_busy and not channels.all_are_stopped:  # the ring fills up and empties after each step
+            channels.stop_all()
+            channels.wake_all()
+        told += [rig.taken(), [each.index for each in channels.welcome()]]
+        told += [(each.queue_is_stopped, each.may_transmit) for each in channels]
+    return told
+
+
+# Two of the channels carry packets.
+BEGUN = [(step, index, 0) for index in (0, 1) for step in ("opened", "registered", "up", "started")]
+
+
+@settings(max_examples=500)
+@given(STEPS, st.booleans(), st.booleans())
+def test_what_is_kept_is_what_would_be_found_anew(
+    steps: list[tuple[str, int, int]], is_busy: bool, is_full: bool
+) -> None:
+    keeping, forgetful = Rig(), Rig()
+    forgetful.channels = Forgetful(forgetful.outbox)
+    steps = BEGUN + [("full", 0, 0)] * is_full + steps
+    assert happen(keeping, steps, is_busy=is_busy) == happen(forgetful, steps, is_busy=is_busy)
+
+
+def test_the_same_list_is_welcome_until_something_changes() -> None:
+    rig = Rig()
+    before = rig.channels.welcome()
+    assert rig.channels.welcome() is before
+    rig.channels.remote_opened(rig.channels[0], 1)
+    assert rig.channels.welcome() is not before

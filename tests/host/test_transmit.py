@@ -519,3 +519,46 @@ def test_frames_leave_in_the_order_they_came_whatever_happens(
         assert ring.is_empty == (ring.free == slot_count)
     numbers = [int.from_bytes(frame[9:12], "big") for frame in sent if frame[3] == 0]
     assert numbers == sorted(set(numbers))
+
+
+# -- Room
+
+
+@pytest.mark.parametrize(("taken", "expected"), [(0, True), (2, True), (3, False), (4, False)])
+def test_half_of_the_slots_are_free_or_not(taken: int, expected: bool) -> None:
+    rig = Rig(slot_count=4)
+    rig.fill(*[PING] * taken)
+    assert (rig.ring.free, rig.ring.pending) == (4 - taken, taken)
+    assert rig.ring.is_half_free is expected
+    rig.submit()
+    assert (rig.ring.free, rig.ring.pending) == (4 - taken, 0)
+    assert rig.ring.is_half_free is expected
+
+
+def test_of_three_slots_two_are_half() -> None:
+    rig = Rig(slot_count=3)
+    rig.fill(PING)
+    assert rig.ring.is_half_free
+    rig.fill(PING)
+    assert not rig.ring.is_half_free
+
+
+def test_no_slot_is_to_spare_while_a_command_waits_for_one() -> None:
+    rig = Rig(slot_count=1)
+    rig.fill(PING)
+    rig.ring.queue_command(OPEN_0)
+    rig.submit()
+    rig.take()
+    rig.ring.reap()
+    assert rig.ring.free == 1
+    assert not rig.ring.is_half_free
+    rig.ring.place_waiting_commands()
+    rig.send()
+    assert rig.ring.is_half_free
+
+
+def test_packets_of_queues_are_short_of_nothing() -> None:
+    rig = Rig(slot_count=2)
+    rig.fill(*[PING] * 5)
+    assert rig.ring.free == 0
+    assert not rig.ring.is_short

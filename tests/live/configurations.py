@@ -25,6 +25,7 @@ GROWTH_LIMIT_KB: Final = 1024
 WARM_UP: Final = 1 / 3  # of the time; after it nothing may grow any more
 SAMPLES: Final = 20
 SECONDS_PER_GIBIBYTE: Final = 600  # patience
+LEAST_RATE: Final = 1_000_000  # bytes in a second, of each link and either way
 PORT: Final = 5300  # of iperf3, on bearer 0; others count on
 
 # Writes as many bytes as the server does, and the same ones.
@@ -118,12 +119,18 @@ def expected_digest(count: int) -> str:
 class Growth:
     """One process, and the memory that it had each time."""
 
-    link: str
+    name: str  # of the configuration
+    link: Link
     pid: int
     kilobytes: list[int] = field(default_factory=list)
 
     def sample(self) -> None:
-        self.kilobytes.append(int(status_field(self.pid, "VmRSS").split()[0]))
+        try:
+            kilobytes = int(status_field(self.pid, "VmRSS").split()[0])
+        except (OSError, KeyError):  # it is gone, or about to be
+            log = "\n".join(self.link.log()[-20:])
+            raise AssertionError(f"{self.name}: process {self.pid} ended under load:\n{log}") from None
+        self.kilobytes.append(kilobytes)
 
     @property
     def grown(self) -> int:
@@ -133,17 +140,27 @@ class Growth:
 
 
 def watch_memory(configurations: Sequence[Configuration], seconds: float, identity: str) -> list[Growth]:
-    """Put these links under load at once, both ways, for so long; what became of each of our processes."""
+    """Put these links under load at once, both ways, for so long; what became of each of our processes.
+
+    Raises:
+        AssertionError: there was no load.
+    """
     with ExitStack() as stack:
         growths: list[Growth] = []
+        links: list[Link] = []
         for configuration in configurations:
             link = stack.enter_context(configuration.link(identity))
             stack.enter_context(load(link, seconds))
-            growths += [Growth(configuration.name, pid) for pid in processes_of(link)]
+            links.append(link)
+            growths += [Growth(configuration.name, link, pid) for pid in processes_of(link)]
         for _ in range(SAMPLES):
             time.sleep(seconds / SAMPLES)
             for growth in growths:
                 growth.sample()
+        for link in links:
+            channel = link.status()["host"]["channels"]["0"]
+            least = min(channel["transmitted"]["bytes"], channel["received"]["bytes"])
+            assert least > seconds * LEAST_RATE, f"{least} bytes in {seconds} s are no load"
     return growths
 
 

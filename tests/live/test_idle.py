@@ -12,7 +12,7 @@ from bamdmux.pump import VARIABLE, is_native
 from tests.live.identities import Link, for_the_weakest, needs_tun, wait_for
 from tests.live.split.processes import Pair
 from tests.live.test_command import status_field
-from tests.live.test_traffic import FALLEN, wait_until_suspended
+from tests.live.test_traffic import FALLEN, times, wait_until_suspended
 
 pytestmark = [pytest.mark.live, needs_tun]
 
@@ -84,3 +84,13 @@ def test_nor_does_either_of_two_processes(identity: str) -> None:
         assert_nobody_wakes_up([program.pid for pair in pairs for program in (pair.host, pair.modem)])
         for pair in pairs:
             pair.host.ping()
+
+
+@for_the_weakest
+def test_a_host_that_dozes_suspends_in_time_too(identity: str) -> None:
+    with Link(identity, "--split") as link:
+        wait_until_suspended(link)
+        link.shell("ping -c 1 10.64.0.1")
+        wait_until_suspended(link)
+        slept_after = times(link, "= suspending")[-1] - times(link, "frames that waited")[-1]
+        assert 999 <= slept_after < 2500  # 1 s, and what a busy machine adds

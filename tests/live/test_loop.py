@@ -3,13 +3,16 @@
 import os
 import select
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
 import pytest
 
+from bamdmux.live import loop as loop_module
 from bamdmux.live.loop import MAX_EVENTS, Loop, read_clock
+from bamdmux.pump import native
 from bamdmux.timing import MILLISECOND, SECOND, Instant
 
 
@@ -236,3 +239,82 @@ def test_news_can_be_forgotten(loop: Loop, ends: tuple[socket.socket, socket.soc
     loop.forget(ours.fileno())
     theirs.send(b"x")
     wait(loop, 0)
+
+
+# Awake
+
+WAYS = [
+    pytest.param(True, marks=pytest.mark.skipif(native is None, reason="the native pump was not built")),
+    False,
+]
+LONG = 5 * SECOND  # what is found, is found at once
+SHORT = 3 * MILLISECOND
+
+
+@pytest.fixture(params=WAYS, ids=["native", "python"])
+def spinner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    if not request.param:
+        monkeypatch.setattr(loop_module, "native", None)
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+def word(value: int) -> memoryview:
+    return memoryview(bytearray(value.to_bytes(4, "little"))).cast("I")
+
+
+def test_awake_it_finds_what_is_readable(spinner: Loop, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    calls: list[Instant] = []
+    spinner.watch(ours.fileno(), calls.append)
+    theirs.send(b"x")
+    now = spinner.spin(LONG)
+    assert calls == [now]
+
+
+def test_awake_it_finds_a_word_that_is_another(spinner: Loop) -> None:
+    begin = read_clock()
+    now = spinner.spin(LONG, ((word(7), 7), (word(8), 7)))
+    assert now is not None
+    assert now - begin < LONG
+
+
+def test_awake_it_sees_a_word_change(spinner: Loop) -> None:
+    memory = word(7)
+    begin = read_clock()
+
+    def write() -> None:
+        while read_clock() < begin + 20 * MILLISECOND:
+            pass
+        memory[0] = 8
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    now = spinner.spin(LONG, ((memory, 7),))
+    writer.join()
+    assert now is not None
+    assert begin + 20 * MILLISECOND <= now < begin + LONG
+
+
+def test_awake_it_does_at_once_what_is_to_be_done_soon(spinner: Loop) -> None:
+    calls: list[Instant] = []
+    spinner.call_soon(calls.append)
+    assert calls == [spinner.spin(LONG, ((word(7), 7),))]
+
+
+def test_awake_without_news_it_gives_up_when_the_time_is_over(
+    spinner: Loop, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    spinner.watch(ends[0].fileno(), lambda now: pytest.fail("called"))
+    begin = read_clock()
+    assert spinner.spin(SHORT, ((word(7), 7),)) is None
+    assert read_clock() >= begin + SHORT
+
+
+def test_awake_for_no_time_it_has_one_look(spinner: Loop, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    spinner.watch(ours.fileno(), lambda now: None)
+    assert spinner.spin(0) is None
+    theirs.send(b"x")
+    assert spinner.spin(0) is not None

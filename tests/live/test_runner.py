@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bamdmux.live.loop import Loop, read_clock
-from bamdmux.live.runner import SETTLE_ROUNDS, Runner
-from bamdmux.timing import MILLISECOND, SECOND, Instant
+from bamdmux.live.loop import Loop, Words, read_clock
+from bamdmux.live.runner import DEADLINE_SLACK, SETTLE_ROUNDS, SPIN, Runner
+from bamdmux.timing import MILLISECOND, SECOND, Duration, Instant
 
 
 class Side:
@@ -132,3 +132,88 @@ def test_what_does_not_come_is_given_up(loop: Loop, sides: tuple[Side, Side]) ->
 
 def test_a_runner_may_have_no_sides(loop: Loop) -> None:
     assert not Runner(loop, []).run_until(lambda: False, MILLISECOND)
+
+
+# Asleep and awake
+
+
+class WatchedLoop(Loop):
+    """Writes down when it sleeps, and when it stays awake."""
+
+    def __init__(self, diary: list[str]) -> None:
+        super().__init__()
+        self.diary = diary
+        self.seen_words: Words = ()
+
+    def wait(self, deadline: Instant | None, now: Instant) -> Instant:
+        self.diary.append("sleeps")
+        return super().wait(deadline, now)
+
+    def spin(self, duration: Duration, words: Words = ()) -> Instant | None:
+        assert duration == SPIN
+        self.seen_words = words
+        found = super().spin(duration, words)
+        self.diary.append("awake, news" if found is not None else "awake, in vain")
+        return found
+
+
+class Sleeper:
+    """Shares one word with another process."""
+
+    def __init__(self, diary: list[str]) -> None:
+        self.diary = diary
+        self.word = memoryview(bytearray(4)).cast("I")
+
+    def words(self) -> Words:
+        return ((self.word, 0),)
+
+    def fall_asleep(self) -> None:
+        self.diary.append("falls asleep")
+
+
+@pytest.fixture
+def watched(diary: list[str]) -> Iterator[WatchedLoop]:
+    loop = WatchedLoop(diary)
+    yield loop
+    loop.close()
+
+
+def test_it_falls_asleep_before_it_sleeps_and_only_then(watched: WatchedLoop, diary: list[str]) -> None:
+    sleeper = Sleeper(diary)
+    runner = Runner(watched, [], sleeper)
+    runner.step(read_clock() + MILLISECOND)
+    assert diary == ["awake, in vain", "falls asleep", "sleeps"]
+    assert watched.seen_words == sleeper.words()
+
+
+def test_awake_with_news_it_does_not_fall_asleep(watched: WatchedLoop, diary: list[str]) -> None:
+    sleeper = Sleeper(diary)
+    runner = Runner(watched, [], sleeper)
+    sleeper.word[0] = 1
+    runner.step(read_clock() + SECOND)
+    assert diary == ["awake, news"]
+
+
+def test_who_never_runs_out_of_news_looks_at_the_deadlines_once_in_a_while(
+    watched: WatchedLoop, sides: tuple[Side, Side], diary: list[str]
+) -> None:
+    runner = Runner(watched, sides, Sleeper(diary))
+
+    def again(now: Instant) -> None:
+        watched.call_soon(again)
+
+    watched.call_soon(again)
+    due = sides[1].deadline = read_clock() + 5 * MILLISECOND
+    fired_at = 0
+    longest = before = 0
+    while not fired_at:
+        runner.step()
+        longest, before = max(longest, runner.now - (before or runner.now)), runner.now
+        if sides[1].deadline is None:
+            fired_at = runner.now
+        assert runner.now < due + 5 * SECOND, "the deadline never fired"
+    assert due <= fired_at <= due + DEADLINE_SLACK + 2 * longest
+    assert "awake, in vain" not in diary
+    # It sleeps, which with news is no sleep, not more often than that.
+    assert diary.count("sleeps") <= (fired_at - runner.started_at) / DEADLINE_SLACK + 1
+    assert diary.count("falls asleep") == diary.count("sleeps")

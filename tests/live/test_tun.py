@@ -51,6 +51,17 @@ def test_it_looks_like_the_real_driver_s(identity: str) -> None:
 
 @needs_tun
 @for_each_identity
+def test_with_pythons_pump_it_offers_no_offloads(identity: str) -> None:
+    choice = "import os\nos.environ['BAMDMUX_PUMP'] = 'python'\n"
+    shown = run_python(
+        identity, choice + PRELUDE + "print(shell('ip -d link show wwan0'), tun.interface, tun.source)"
+    )
+    assert "vnet_hdr off" in shown
+    assert shown.endswith("None None")
+
+
+@needs_tun
+@for_each_identity
 def test_mtu_and_queue_length_are_as_asked(identity: str) -> None:
     shown = python(
         identity, "t = create('pdn0', mtu=2040, queue_length=7); print(shell('ip link show pdn0'))"

@@ -283,3 +283,41 @@ def test_a_command_in_a_buffer_that_is_no_longer_ours_waits_for_the_next() -> No
     assert rig.downlink.flush(rig.host_open) == 0
     assert rig.downlink.pending_count == 1
     assert rig.near.received() == []
+
+
+# -- whether there are buffers
+
+
+@pytest.mark.parametrize(("packets", "ran_out"), [(1, False), (2, True), (3, True)])
+def test_it_ran_out_when_the_last_buffer_was_used(packets: int, ran_out: bool) -> None:
+    rig = Rig(buffer_count=2)
+    rig.fill(*[PACKET] * packets)
+    assert rig.downlink.ran_out is ran_out
+
+
+def test_it_did_not_run_out_when_there_was_nothing_more() -> None:
+    rig = Rig(buffer_count=1)
+    rig.fill(PACKET)
+    rig.near.queue_buffers(2)
+    rig.fill(STRAY)
+    assert not rig.downlink.ran_out
+
+
+@pytest.mark.parametrize(("buffer_count", "expected"), [(32, True), (16, True), (15, False), (0, False)])
+def test_half_of_all_buffers_are_enough(buffer_count: int, expected: bool) -> None:
+    assert Rig(buffer_count).downlink.has_buffers_to_spare is expected
+
+
+def test_no_buffer_is_to_spare_while_something_waits_for_one() -> None:
+    rig = Rig(buffer_count=32)
+    rig.downlink.queue_command(Command.OPEN, 0)
+    assert not rig.downlink.has_buffers_to_spare
+    rig.downlink.flush(rig.host_open)
+    assert rig.downlink.has_buffers_to_spare
+
+
+def test_no_doorbell_rings_where_the_host_looks_by_itself() -> None:
+    rig = Rig()
+    assert rig.downlink.fill_from(QueueDevice([PACKET]), rig.host_open, 32, rings=False) == (1, 1)
+    assert rig.outbox == []
+    assert rig.near.received() == [frame_of(PACKET, 0)]

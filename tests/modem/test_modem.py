@@ -283,6 +283,55 @@ def test_a_packet_that_nobody_gets_does_not_keep_the_power() -> None:
     assert rig.run_until(SECOND) == [(104_500 * MICROSECOND, POWER_LOW)]
 
 
+def test_a_host_next_door_is_served_and_no_doorbell_rings() -> None:
+    rig = running(buffer_count=2)
+    rig.near.send(open_frame(0))
+    rig.modem.serve(Pipe.TX, now=3 * MILLISECOND)
+    assert rig.taken() == []
+    assert rig.near.tx.completed() == 1
+    rig.near.received()
+    rig.near.queue_buffers(2)
+    received: list[list[bytes]] = []
+
+    def host(pipe: Pipe, now: int) -> None:
+        assert (pipe, now) == (Pipe.RX, 4 * MILLISECOND)
+        received.append(rig.near.received())
+        if len(received) < 3:  # and then it has none to give
+            rig.near.queue_buffers(2)
+
+    rig.network.outgoing.extend([DOWNLINK] * 7)
+    assert rig.modem.receive_from_network(now=4 * MILLISECOND, next_door=host) == 6
+    assert received == [[frame_of(DOWNLINK)] * 2] * 3
+    assert rig.taken() == []
+
+
+def test_a_host_next_door_is_served_no_more_than_the_budget() -> None:
+    rig = running(buffer_count=4)
+    rig.near.send(open_frame(0))
+    rig.modem.serve(Pipe.TX, now=3 * MILLISECOND)
+    rig.near.received()
+    rig.near.queue_buffers(4)
+    served: list[int] = []
+
+    def host(pipe: Pipe, now: int) -> None:
+        served.append(len(rig.near.received()))
+        rig.near.queue_buffers(served[-1])
+
+    rig.network.outgoing.extend([DOWNLINK] * 20)
+    assert rig.modem.receive_from_network(now=4 * MILLISECOND, budget=10, next_door=host) == 10
+    assert sum(served) == 10
+
+
+@pytest.mark.parametrize(("buffer_count", "expected"), [(32, True), (18, True), (17, False), (2, False)])
+def test_it_has_buffers_to_spare_with_half_of_them(buffer_count: int, expected: bool) -> None:
+    rig = running(buffer_count)  # two of which the announcements have taken
+    assert rig.modem.has_buffers_to_spare is expected
+
+
+def test_without_power_it_has_no_buffers_to_spare() -> None:
+    assert not asleep().modem.has_buffers_to_spare
+
+
 def test_it_reads_no_more_than_the_budget() -> None:
     rig = running()
     rig.network.outgoing.extend([DOWNLINK] * 3)

@@ -265,3 +265,37 @@ def test_the_checksum_is_right_for_every_solicitor(solicitor: bytes, channel: in
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     assert total == 0xFFFF
+
+
+# -- for the native pump
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.sampled_from([(), (4,), (6,), (4, 6)]), st.booleans()), max_size=10
+    ),
+    st.lists(st.lists(st.booleans(), min_size=8, max_size=8), min_size=1, max_size=4),
+)
+def test_the_records_say_what_the_bearers_are(
+    changes: list[tuple[int, tuple[int, ...], bool]], opens: list[list[bool]]
+) -> None:
+    network = PacketDataNetwork(range(7), mtu=1400)
+    for host_open in opens:
+        for channel, versions, is_up in changes:
+            bearer = network.bearers[channel]
+            assert bearer is not None
+            bearer.activate(*versions) if is_up else bearer.deactivate(*versions)
+        rows = list(struct.iter_unpack("=QIIII", network.records(host_open)))
+        assert rows == [
+            (each.prefix6_key, each.address4_key, each.limit4, each.limit6, is_open)
+            if each is not None
+            else (0, 0, 0, 0, is_open)
+            for each, is_open in zip(network.bearers, host_open, strict=True)
+        ]
+
+
+def test_the_records_are_those_of_the_list_as_it_is_when_they_are_asked_for() -> None:
+    network, host_open = PacketDataNetwork([0]), [False] * 8
+    network.records(host_open)
+    host_open[0] = True  # the same list, as the uplink changes it
+    assert next(struct.iter_unpack("=QIIII", network.records(host_open)))[4] == 1

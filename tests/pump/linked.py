@@ -7,6 +7,7 @@ the same here whether the pump works or not, and so two of these can be laid bes
 from typing import Any, Final
 
 from bamdmux.actions import Log, LogEvent
+from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipeOwner
 from bamdmux.counters import DropReason
 from bamdmux.netdevice import QueueDevice
@@ -43,11 +44,19 @@ class KernelPair(Pair):
         is_fused: whether each machine serves the other at once, as in one process, and no doorbell rings.
     """
 
-    def __init__(self, *, pumps: bool, is_fused: bool = False, slot_count: int = 32) -> None:
+    def __init__(
+        self,
+        *,
+        pumps: bool,
+        is_fused: bool = False,
+        slot_count: int = 32,
+        channel_count: int = 2,
+        layout: LinkLayout | None = None,
+    ) -> None:
         self.pumps = pumps
         self.is_fused = is_fused
         self.ports: list[Port] = []
-        super().__init__(slot_count=slot_count)
+        super().__init__(channel_count, slot_count, layout)
         for pipe in (self.host_rx, self.modem._tx, self.modem._rx):
             pipe.pumps = pumps
 

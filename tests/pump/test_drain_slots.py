@@ -68,6 +68,14 @@ def test_a_buffer_is_queued_again_where_the_tail_is() -> None:
     assert (receiver.owner._slots_of[tail], receiver.owner._sizes_of[tail]) == (0, 2048)
 
 
+def test_a_buffer_is_queued_again_with_its_whole_size() -> None:
+    receiver = Receiver([data_frame(0, b"Ebytes")])
+    receiver.owner._sizes_of[0] = 1000
+    with Kernel() as kernel:
+        assert receiver.pump((kernel.interface,) * 8, 1) == 1
+    assert receiver.owner._sizes_of[receiver.layout.slot_count] == 2048
+
+
 def test_what_the_kernel_refuses_is_counted_each_packet_of_a_super_packet() -> None:
     first = Segment(payload=pattern(100))
     receiver = Receiver([data_frame(3, first.packet()), data_frame(3, first.next().packet())])

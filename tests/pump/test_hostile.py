@@ -66,7 +66,7 @@ def take(taker: Taker, tails: list[int]) -> tuple[object, ...]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(UPLINK_FRAMES, st.lists(TX_DESCRIPTORS, max_size=8), st.lists(WORDS, max_size=4))
 def test_the_modem_makes_the_same_of_a_hostile_host(
     frames: list[bytes], descriptors: list[tuple[int, int] | None], tails: list[int]
@@ -102,7 +102,7 @@ def receive(
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     *(FRAMES, st.lists(CLAIMS, max_size=8), st.lists(WORDS, max_size=4)),
     *(st.lists(st.booleans(), min_size=8, max_size=8), st.booleans()),
@@ -152,7 +152,7 @@ PLAIN: Final = (NO_OFFLOAD, downlink_packet(0, 4, 0))
 TAILS: Final = OFFSETS.map(lambda offset: 1 << 16 | offset)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(GIVEN, max_size=4),
     st.lists(RX_DESCRIPTORS, max_size=6),
@@ -191,7 +191,7 @@ def transmit(sender: Sender, steps: list[tuple[list[bytes], bool, int]]) -> list
     return [*results, channel.transmitted.as_dict(), owner.bad_position_count]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 7),
     st.lists(

@@ -157,7 +157,7 @@ WAYS: Final = pytest.mark.parametrize(
 
 
 @WAYS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(events=st.lists(EVENTS, max_size=12), slot_count=st.sampled_from([3, 8, 32]))
 def test_nothing_differs_from_python_and_doorbells(
     events: list[Any], slot_count: int, pumps: bool, is_fused: bool
@@ -178,7 +178,7 @@ def test_nothing_differs_from_python_and_doorbells(
 
 
 @WAYS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     batches=st.lists(st.lists(st.one_of(PACKETS, ANSWERS), min_size=2, max_size=4), max_size=5),
     slot_count=st.sampled_from([3, 8, 32]),

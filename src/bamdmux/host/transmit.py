@@ -68,7 +68,7 @@ class TransmitRing:
         self._is_bare = type(pipe) is PipeOwner  # and nothing that is wrapped around one
         self._size = pipe.layout.slot_count
         self._slots = [pipe.slot(index) for index in range(self._size)]
-        read_end = min(HEADER_BYTES + MAX_PACKET_BYTES, pipe.layout.slot_bytes - WORD_BYTES)
+        read_end = pipe.layout.slot_bytes - WORD_BYTES  # room for the padding: 2040 bytes as Linux has it
         self._read_views = [slot[_READ_OFFSET:read_end] for slot in self._slots]
         self._channels = bytearray(self._size)
         self._packet_bytes = array("I", bytes(4 * self._size))

@@ -1,11 +1,14 @@
-"""`make soak` in small."""
+"""`make soak` at a twentieth, and its deaths fewer still."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bamdmux.pump import is_native
+from tests.live.configurations import CONFIGURATIONS, WATCHED
 from tests.live.identities import as_identity, environment, for_the_weakest, needs_tun
 
 pytestmark = [pytest.mark.live, needs_tun]
@@ -13,19 +16,25 @@ pytestmark = [pytest.mark.live, needs_tun]
 SOAK = Path(__file__).parent.parent.parent.parent / "scripts" / "soak.py"
 
 
+SECONDS = 300
+DEATHS = 4
+BYTES = 51 << 20  # 1 GiB / 20
+MINUTES = 0.5  # 10 minutes / 20
+
+
 @for_the_weakest
-def test_a_small_soak_leaves_nothing(identity: str) -> None:
+@pytest.mark.skipif(not is_native(), reason="the native pump was not built")
+@pytest.mark.skipif(shutil.which("iperf3") is None, reason="there is no iperf3")
+def test_a_small_soak_changes_no_byte_keeps_no_memory_and_leaves_nothing(identity: str) -> None:
     as_identity(identity)  # or skip
-    options = ["--deaths", "4", "--bytes", "20000000", "--identity", identity, "--seed", "7"]
-    done = subprocess.run(
-        [sys.executable, str(SOAK), *options], env=environment(), capture_output=True, text=True, timeout=120
-    )
+    options = [f"--deaths={DEATHS}", f"--bytes={BYTES}", f"--minutes={MINUTES}", "--seed=7"]
+    line = [sys.executable, str(SOAK), *options, f"--identity={identity}"]
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
-    lines = done.stderr.splitlines()
-    assert lines[0] == "seed 7"
-    assert [line.split(",")[0] for line in lines[1:]] == [
-        "bytes: 20000000 down",
-        "bytes: 20000000 up",
-        "deaths: 4 of 4",
-        "nothing is left",
-    ]
+    first, *lines, deaths, last = done.stderr.splitlines()
+    assert (first, last) == ("seed 7", "nothing is left")
+    assert deaths.startswith(f"deaths: {DEATHS} of {DEATHS}")
+    carried = [line.partition("SHA-256 equal: ")[2] for line in lines if line.startswith("bytes: ")]
+    assert carried == [each.name for each in CONFIGURATIONS]
+    watched = {line.partition("warm: ")[2] for line in lines if line.startswith("memory: ")}
+    assert watched == {each.name for each in WATCHED}

@@ -62,9 +62,11 @@ class LinkMaker:
         self._made(masters)
 
     def _link(self, path: Path, target: str) -> None:
-        with suppress(FileNotFoundError):
-            path.unlink()  # of somebody who has died
-        path.symlink_to(target)
+        # In one step, whatever is there: a link of somebody who has died, or a file that a client's shell made
+        # while there was none.
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.symlink_to(target)
+        fresh.replace(path)
         self._targets[path] = target
 
     def remove_ports(self) -> None:
