@@ -1,4 +1,4 @@
-"""The host's half with real TUNs: which of them it reads, and that none keeps it awake. The modem is played."""
+"""The host's half with real TUNs: which of them it reads, and that none keeps it awake."""
 
 import pytest
 
