@@ -62,7 +62,7 @@ class LinkMaker:
         self._made(masters)
 
     def _link(self, path: Path, target: str) -> None:
-        # In one step, whatever is there: a link of somebody who has died, or a file that a client's shell made.
+        # In one step, whatever is there: a link of somebody who has died, or a file that a client made.
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.symlink_to(target)
         fresh.replace(path)
