@@ -200,7 +200,8 @@ def test_a_reader_that_has_enough_ends_the_command(identity: str) -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_stdio_that_is_closed_is_nothing_of_ours_inside(closed: str) -> None:
     report = scratch() / "report"
-    script = f"ls -l /proc/$$/fd | grep -o '[012] -> .*' >{report}; curl -s $BAMDMUX_HTTP >>{report}"
+    # No pipeline: while a shell sets one up, descriptors of its own come and go under ls.
+    script = f"ls -l /proc/$$/fd >{report}; curl -s $BAMDMUX_HTTP >>{report}"
     line = as_identity("caller", "-m", "bamdmux", "run", "--", "sh", "-c", script)
     done = run_line(["sh", "-c", f'exec "$@" {closed}', "sh", *line])
     said = report.read_text()
