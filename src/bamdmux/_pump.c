@@ -15,6 +15,9 @@
  * Nothing is held back: when a call returns, all that it took from a ring is written. An Interface is for one thread
  * at a time. A call has one frame on its stack, 64 KiB. What it wrote to shared memory is there before whatever
  * Python writes afterwards, and what it reads is no older than the position or tail that Python read before.
+ *
+ * A ring that is full or empty ends a call, unless its other side is another process, and awake: then the two take
+ * turns, each in a call of its own, as long as there is plain data and their budgets last.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -51,6 +54,9 @@ enum {
     MAX_HEADERS = 256,
     MAX_FLOWS = 8,
     MAX_UDP_SEGMENTS = 64,
+    AWAKE = 1, /* bam/wakefulness.py */
+    PATIENCE_NS = 50 * 1000, /* SPIN of live/runner.py */
+    TURNS_BUDGET = 256,      /* of frames that one call takes from a ring, in several turns */
 };
 
 static const uint64_t MAGIC = 0x33fc;
@@ -585,7 +591,8 @@ static void deliver(Interface *self, uint8_t *packet, size_t bytes, uint8_t chan
 /* Where a pipe lies in memory. */
 struct pipe {
     uint8_t *memory;
-    uint32_t fifo, entries, buffers, stride, slot_bytes, slots, tail_word;
+    uint32_t fifo, entries, buffers, stride, slot_bytes, slots, tail_word, position_word;
+    const uint32_t *awake_word; /* of the other side's, as long as it is another process; else NULL */
 };
 
 struct descriptor {
@@ -630,14 +637,56 @@ static bool is_buffer(const struct pipe *pipe, struct descriptor descriptor)
            (uint64_t)descriptor.address + descriptor.size <= pipe->buffers + (uint64_t)pipe->slots * pipe->stride;
 }
 
+static uint32_t *word_at(const struct pipe *pipe, uint32_t offset) { return (uint32_t *)(pipe->memory + offset); }
+
+/* Tell the other side how far we are, and that all we wrote before is there. */
+static void publish(const struct pipe *pipe, uint32_t offset, uint32_t generation, uint32_t entry)
+{
+    __atomic_store_n(word_at(pipe, offset), generation << 16 | entry * DESCRIPTOR_BYTES, __ATOMIC_RELEASE);
+}
+
+/* How many entries lie between `since` and where the other side is; 0 also if that is where it cannot be. */
+static uint32_t entries_since(const struct pipe *pipe, uint32_t offset, uint32_t generation, uint32_t since,
+                              uint32_t most)
+{
+    uint32_t word = __atomic_load_n(word_at(pipe, offset), __ATOMIC_ACQUIRE);
+    uint32_t entry = (word & 0xffff) / DESCRIPTOR_BYTES;
+    if (word >> 16 != generation || word % DESCRIPTOR_BYTES || entry >= pipe->entries)
+        return 0;
+    uint32_t count = entry >= since ? entry - since : entry + pipe->entries - since;
+    return count <= most ? count : 0;
+}
+
 /* Whether the owner has reset the pipe. If not, what was read before is of this generation. */
 static bool was_reset(const struct pipe *pipe, uint32_t generation)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n((const uint32_t *)(pipe->memory + pipe->tail_word), __ATOMIC_ACQUIRE) >> 16 != generation;
+    return __atomic_load_n(word_at(pipe, pipe->tail_word), __ATOMIC_ACQUIRE) >> 16 != generation;
 }
 
 static uint32_t next_of(uint32_t index, uint32_t size) { return index + 1 == size ? 0 : index + 1; }
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Wait until the other side has moved on by `enough` entries, while it is awake and not for long; see `entries_since`.
+ * Meanwhile whoever else wants the processor may have it. */
+static uint32_t await_entries(const struct pipe *pipe, uint32_t offset, uint32_t generation, uint32_t since,
+                              uint32_t most, uint32_t enough)
+{
+    uint64_t until = clock_ns() + PATIENCE_NS;
+    for (;;) {
+        uint32_t count = entries_since(pipe, offset, generation, since, most);
+        bool is_awake = __atomic_load_n(pipe->awake_word, __ATOMIC_RELAXED) == AWAKE;
+        if (count >= enough || !is_awake || clock_ns() >= until)
+            return count;
+        sched_yield();
+    }
+}
 
 static uint64_t header_word(uint32_t channel, size_t bytes, uint32_t pad)
 {
@@ -670,9 +719,20 @@ static bool stops_at(const struct given *given, bool may_cut, uint32_t budget, u
     return !budget || (is_too_large && !may_cut);
 }
 
+/* How many slots the next packet wants, with all that comes of its super-packet; if nothing is known of it, half of
+ * them. */
+static uint32_t slots_wanted(const struct given *given, uint32_t slots)
+{
+    if (!given->bytes)
+        return slots / 2;
+    size_t wanted = given->at ? (given->bytes - given->at - 1) / given->segment_bytes + 1 : 1;
+    return wanted < slots ? (uint32_t)wanted : slots;
+}
+
 struct filled {
     uint32_t packets, too_long;
     uint64_t bytes;
+    bool is_dry; /* the interface has no more */
 };
 
 /* TransmitRing.fill_from: packets into slots from `index` on. What does not fit costs budget too, so that a flood of it
@@ -683,7 +743,8 @@ static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_
     struct filled filled = {0};
     while (space && (budget || self->given.bytes)) {
         enum taken taken = take_given(self);
-        if (taken == NONE_WAITS)
+        filled.is_dry = taken == NONE_WAITS;
+        if (filled.is_dry)
             break;
         if (taken == HAVE_PACKET && stops_at(&self->given, space == pipe->slots, budget, space))
             break;
@@ -725,31 +786,103 @@ static void queue_slot(const struct pipe *pipe, struct queued queued, uint32_t e
     queued.sizes[entry] = (uint16_t)size;
 }
 
-/* ReceiveRing.drain_to: frames to the interfaces of their channels, each buffer queued again at once. */
-static uint32_t drain_to(Interface **devices, const struct pipe *pipe, uint32_t head, uint32_t tail, uint32_t count,
-                         struct queued queued, struct tally *tally)
+/* Where the owner of a pipe stands. */
+struct owned {
+    uint32_t head, tail, in_flight, generation;
+};
+
+struct sent {
+    struct filled filled;
+    uint32_t retired;
+};
+
+/* TransmitRing.fill_from, PipeOwner.submit, publish and retire: packets into slots from `index` on, straight to the
+ * modem, and again into those that come back. */
+static struct sent send_from(Interface *self, const struct pipe *pipe, struct queued queued, struct owned at,
+                             uint32_t index, uint32_t space, uint32_t budget, uint32_t channel, uint32_t max_packet,
+                             uint32_t *packet_bytes, uint32_t *frame_bytes)
+{
+    struct sent sent = {0};
+    for (;;) {
+        struct filled turn =
+            fill_from(self, pipe, index, space, budget, channel, max_packet, packet_bytes, frame_bytes);
+        for (uint32_t left = turn.packets; left; left--) {
+            queue_slot(pipe, queued, at.tail, index, frame_bytes[index]);
+            at.tail = next_of(at.tail, pipe->entries);
+            index = next_of(index, pipe->slots);
+        }
+        if (turn.packets)
+            publish(pipe, pipe->tail_word, at.generation, at.tail);
+        sent.filled.packets += turn.packets;
+        sent.filled.too_long += turn.too_long;
+        sent.filled.bytes += turn.bytes;
+        at.in_flight += turn.packets;
+        space -= turn.packets;
+        uint32_t spent = turn.packets + turn.too_long;
+        budget -= spent < budget ? spent : budget;
+        uint32_t wanted = slots_wanted(&self->given, pipe->slots);
+        if (!pipe->awake_word || turn.is_dry || !budget || wanted <= space)
+            return sent;
+        uint32_t back = await_entries(pipe, pipe->position_word, at.generation, at.head, at.in_flight, wanted - space);
+        at.head = (at.head + back) % pipe->entries;
+        at.in_flight -= back;
+        space += back;
+        sent.retired += back;
+        if (wanted > space)
+            return sent;
+    }
+}
+
+/* ReceiveRing.drain_to: frames to the interfaces of their channels, each buffer queued again at once, and published
+ * before the last frame is delivered. */
+static uint32_t drain_turn(Interface **devices, const struct pipe *pipe, struct owned at, uint32_t count,
+                           struct queued queued, struct tally *tally)
 {
     uint8_t copy[PREFIX_BYTES + MAX_TRANSFER], *frame = copy + PREFIX_BYTES, channel;
     uint32_t done = 0;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     for (; done < count; done++) {
-        uint32_t slot = queued.slots[head], size = queued.sizes[head], written = load_descriptor(pipe, head).size;
+        uint32_t slot = queued.slots[at.head], size = queued.sizes[at.head], written = load_descriptor(pipe, at.head).size;
         if (slot >= pipe->slots || size > pipe->slot_bytes || written > size || written < HEADER_BYTES)
             break;
         memcpy(frame, slot_at(pipe, slot), written);
         uint32_t bytes = read_header(frame, written, pipe->slot_bytes - HEADER_BYTES, &channel);
         if (!bytes || !devices[channel])
             break;
+        queue_slot(pipe, queued, at.tail, slot, pipe->slot_bytes);
+        at.head = next_of(at.head, pipe->entries);
+        at.tail = next_of(at.tail, pipe->entries);
+        if (pipe->awake_word && done + 1 == count)
+            publish(pipe, pipe->tail_word, at.generation, at.tail);
         deliver(devices[channel], frame + HEADER_BYTES, bytes, channel, tally);
-        queue_slot(pipe, queued, tail, slot, pipe->slot_bytes);
-        head = next_of(head, pipe->entries);
-        tail = next_of(tail, pipe->entries);
     }
     for (int each = 0; each < CHANNELS; each++)
         if (devices[each])
             end_flows(devices[each], tally);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     return done;
+}
+
+/* Whether to wait for the next turn: all was taken, and so much that the other side may have waited for it. */
+static bool goes_on(const struct pipe *pipe, uint32_t done, uint32_t count, uint32_t total)
+{
+    return pipe->awake_word && done == count && done >= pipe->slots / 2 && total < TURNS_BUDGET;
+}
+
+static uint32_t drain_to(Interface **devices, const struct pipe *pipe, struct owned at, uint32_t count,
+                         struct queued queued, struct tally *tally)
+{
+    uint32_t total = 0;
+    while (count) {
+        uint32_t done = drain_turn(devices, pipe, at, count, queued, tally);
+        total += done;
+        if (!goes_on(pipe, done, count, total))
+            break;
+        at.head = (at.head + done) % pipe->entries;
+        at.tail = (at.tail + done) % pipe->entries;
+        count = await_entries(pipe, pipe->position_word, at.generation, at.head, at.in_flight, 1);
+    }
+    return total;
 }
 
 /* A bearer as numbers, in the order of bytes of this machine: Bearer of modem/network.py, one for each channel. */
@@ -770,8 +903,8 @@ static bool passes(const struct bearer *bearer, const uint8_t *packet, uint32_t 
            get64(packet + 8) == bearer->prefix6;
 }
 
-/* Uplink.drain_to: frames of the host to the network. */
-static uint32_t take_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t count,
+/* Uplink.drain_to: frames of the host to the network; given back before the last one is delivered. */
+static uint32_t take_turn(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t count,
                           uint32_t generation, uint32_t max_packet, const struct bearer *bearers, struct tally *tally)
 {
     uint8_t copy[PREFIX_BYTES + MAX_TRANSFER], *frame = copy + PREFIX_BYTES, channel;
@@ -787,11 +920,28 @@ static uint32_t take_from(Interface *network, const struct pipe *pipe, uint32_t 
         uint32_t bytes = read_header(frame, descriptor.size, max_packet, &channel);
         if (!bytes || !passes(&bearers[channel], frame + HEADER_BYTES, bytes))
             break;
-        deliver(network, frame + HEADER_BYTES, bytes, channel, tally);
         position = next_of(position, pipe->entries);
+        if (pipe->awake_word && done + 1 == count)
+            publish(pipe, pipe->position_word, generation, position);
+        deliver(network, frame + HEADER_BYTES, bytes, channel, tally);
     }
     end_flows(network, tally);
     return done;
+}
+
+static uint32_t take_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t count,
+                          uint32_t generation, uint32_t max_packet, const struct bearer *bearers, struct tally *tally)
+{
+    uint32_t total = 0;
+    while (count) {
+        uint32_t done = take_turn(network, pipe, position, count, generation, max_packet, bearers, tally);
+        total += done;
+        if (!goes_on(pipe, done, count, total))
+            break;
+        position = (position + done) % pipe->entries;
+        count = await_entries(pipe, pipe->tail_word, generation, position, pipe->entries, 1);
+    }
+    return total;
 }
 
 /* Whose packet of the network's this is; CHANNELS: nobody's who would take it now. */
@@ -810,18 +960,19 @@ static uint8_t find_bearer(const struct bearer *bearers, const uint8_t *packet, 
     return CHANNELS;
 }
 
-/* Downlink.fill_from: packets of the network to buffers of the host. */
-static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t space,
+/* Downlink.fill_from: packets of the network to buffers of the host. `is_stuck`: more of them would change nothing. */
+static uint32_t fill_buffers_turn(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t space,
                                   uint32_t budget, uint32_t generation, const struct bearer *bearers,
-                                  struct tally *tally)
+                                  struct tally *tally, bool *is_stuck)
 {
     struct given *given = &network->given;
     uint32_t done = 0;
+    *is_stuck = true;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     while (done < space && (budget || given->bytes)) {
         enum taken taken = take_given(network);
         if (taken == NONE_WAITS)
-            break;
+            return done;
         if (taken == HAVE_PACKET && stops_at(given, !done, budget, space - done))
             break;
         budget -= budget > 0; /* for one that is malformed too, so that a flood of them cannot hold us */
@@ -832,7 +983,7 @@ static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, u
         struct descriptor descriptor = load_descriptor(pipe, position);
         if (channel == CHANNELS || !is_buffer(pipe, descriptor) || HEADER_BYTES + bytes > descriptor.size ||
             was_reset(pipe, generation))
-            break;
+            return done;
         uint64_t word = header_word(channel, bytes, 0); /* firmware does not pad */
         uint8_t *buffer = pipe->memory + descriptor.address;
         memcpy(buffer, &word, HEADER_BYTES);
@@ -840,13 +991,36 @@ static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, u
         bool is_sent = !was_reset(pipe, generation); /* else it was lost in flight */
         count(tally, channel, is_sent, 1, bytes);
         if (!is_sent)
-            break;
+            return done;
         write_back(pipe, position, (uint32_t)(HEADER_BYTES + bytes));
         position = next_of(position, pipe->entries);
         done++;
     }
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *is_stuck = false;
     return done;
+}
+
+static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t space,
+                                  uint32_t budget, uint32_t generation, const struct bearer *bearers,
+                                  struct tally *tally)
+{
+    uint32_t total = 0, wanted;
+    bool is_stuck;
+    do {
+        uint32_t done =
+            fill_buffers_turn(network, pipe, position, space, budget, generation, bearers, tally, &is_stuck);
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        total += done;
+        space -= done;
+        budget -= done < budget ? done : budget;
+        wanted = slots_wanted(&network->given, pipe->slots);
+        if (!pipe->awake_word || is_stuck || !done || !budget || wanted <= space)
+            break;
+        position = (position + done) % pipe->entries;
+        publish(pipe, pipe->position_word, generation, position);
+        space = await_entries(pipe, pipe->tail_word, generation, position, pipe->entries, wanted);
+    } while (space >= wanted);
+    return total;
 }
 
 /* -- Python -- */
@@ -879,19 +1053,20 @@ typedef struct {
     PyObject_HEAD
     struct pipe pipe;
     struct queued queued; /* no arrays: this is the peer's end */
-    Py_buffer views[3];
+    Py_buffer views[3], awake_view;
 } Pipe;
 
 static bool is_right_place(const struct pipe *pipe, const Py_buffer *memory)
 {
     uint64_t bytes = (uint64_t)memory->len;
-    bool is_aligned = (uintptr_t)memory->buf % 8 == 0 && pipe->fifo % 8 == 0 && pipe->tail_word % 4 == 0;
+    bool is_aligned = (uintptr_t)memory->buf % 8 == 0 && pipe->fifo % 8 == 0 && pipe->tail_word % 4 == 0 &&
+                      pipe->position_word % 4 == 0;
     bool is_sized = pipe->entries >= 2 && pipe->entries <= MAX_ENTRIES && pipe->slots >= 1 &&
                     pipe->slots < pipe->entries && pipe->slot_bytes >= HEADER_BYTES &&
                     pipe->slot_bytes <= MAX_TRANSFER && pipe->slot_bytes <= pipe->stride;
     bool is_inside = (uint64_t)pipe->fifo + (uint64_t)pipe->entries * DESCRIPTOR_BYTES <= pipe->buffers &&
                      pipe->buffers + (uint64_t)pipe->slots * pipe->stride <= bytes && bytes <= UINT32_MAX &&
-                     (uint64_t)pipe->tail_word + 4 <= bytes;
+                     (uint64_t)pipe->tail_word + 4 <= bytes && (uint64_t)pipe->position_word + 4 <= bytes;
     return is_aligned && is_sized && is_inside;
 }
 
@@ -900,11 +1075,11 @@ static PyObject *pipe_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     enum { MEMORY, SLOTS, SIZES, VIEWS };
     static char *names[] = {"memory", "place", "slots_of", "sizes_of", NULL};
     Py_buffer views[VIEWS] = {0};
-    struct pipe pipe;
+    struct pipe pipe = {0};
     Pipe *self = NULL;
-    if (PyArg_ParseTupleAndKeywords(arguments, keywords, "w*(IIIIIII)|w*w*", names, &views[MEMORY], &pipe.fifo,
+    if (PyArg_ParseTupleAndKeywords(arguments, keywords, "w*(IIIIIIII)|w*w*", names, &views[MEMORY], &pipe.fifo,
                                     &pipe.entries, &pipe.buffers, &pipe.stride, &pipe.slot_bytes, &pipe.slots,
-                                    &pipe.tail_word, &views[SLOTS], &views[SIZES]) &&
+                                    &pipe.tail_word, &pipe.position_word, &views[SLOTS], &views[SIZES]) &&
         is_true(is_right_place(&pipe, &views[MEMORY]), "a pipe does not lie in its memory") &&
         is_true((!views[SLOTS].obj && !views[SIZES].obj) || (holds(&views[SLOTS], pipe.entries, sizeof(uint16_t)) &&
                                                              holds(&views[SIZES], pipe.entries, sizeof(uint16_t))),
@@ -925,6 +1100,7 @@ static void pipe_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     release(((Pipe *)object)->views, 3);
+    release(&((Pipe *)object)->awake_view, 1);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
@@ -1036,6 +1212,12 @@ static int set_covered(PyObject *object, PyObject *value, void *Py_UNUSED(closur
     return is_covered < 0 ? -1 : 0;
 }
 
+static uint32_t largest_packet(const struct pipe *pipe, uint32_t mtu)
+{
+    uint32_t around = HEADER_BYTES + WORD_BYTES, room = pipe->slot_bytes > around ? pipe->slot_bytes - around : 0;
+    return mtu < room ? mtu : room;
+}
+
 static PyObject *fill_slots(PyObject *object, PyObject *arguments)
 {
     enum { PACKET_BYTES, FRAME_BYTES, VIEWS };
@@ -1049,14 +1231,57 @@ static PyObject *fill_slots(PyObject *object, PyObject *arguments)
                         holds(&views[PACKET_BYTES], pipe->slots, sizeof(uint32_t)) &&
                         holds(&views[FRAME_BYTES], pipe->slots, sizeof(uint32_t)),
                     "slots do not fit the pipe")) {
-            uint32_t around = HEADER_BYTES + WORD_BYTES;
-            uint32_t room = pipe->slot_bytes > around ? pipe->slot_bytes - around : 0;
             struct filled filled;
             Py_BEGIN_ALLOW_THREADS
-            filled = fill_from((Interface *)object, pipe, first, space, budget, channel, mtu < room ? mtu : room,
+            filled = fill_from((Interface *)object, pipe, first, space, budget, channel, largest_packet(pipe, mtu),
                                views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
             Py_END_ALLOW_THREADS
             result = Py_BuildValue("IKI", filled.packets, (unsigned long long)filled.bytes, filled.too_long);
+        }
+    }
+    release(views, VIEWS);
+    return result;
+}
+
+static PyObject *attend(PyObject *object, PyObject *word)
+{
+    Pipe *self = (Pipe *)object;
+    Py_buffer view = {0};
+    if (word != Py_None && (PyObject_GetBuffer(word, &view, PyBUF_SIMPLE) ||
+                            !is_true(holds(&view, 1, sizeof(uint32_t)), "a word has four bytes"))) {
+        release(&view, 1);
+        return NULL;
+    }
+    release(&self->awake_view, 1);
+    self->awake_view = view;
+    self->pipe.awake_word = view.buf;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *send_slots(PyObject *object, PyObject *arguments)
+{
+    enum { PACKET_BYTES, FRAME_BYTES, VIEWS };
+    Py_buffer views[VIEWS] = {0};
+    PyObject *place, *result = NULL;
+    unsigned first, space, budget, channel, mtu;
+    struct owned at;
+    if (PyArg_ParseTuple(arguments, "O!(IIII)IIIIIw*w*", pipe_type, &place, &at.head, &at.tail, &at.in_flight,
+                         &at.generation, &first, &space, &budget, &channel, &mtu, &views[PACKET_BYTES],
+                         &views[FRAME_BYTES])) {
+        const struct pipe *pipe = &((Pipe *)place)->pipe;
+        struct queued queued = ((Pipe *)place)->queued;
+        if (is_true(queued.slots && at.head < pipe->entries && at.tail < pipe->entries && first < pipe->slots &&
+                        at.in_flight <= pipe->slots && space <= pipe->slots - at.in_flight && channel < CHANNELS &&
+                        holds(&views[PACKET_BYTES], pipe->slots, sizeof(uint32_t)) &&
+                        holds(&views[FRAME_BYTES], pipe->slots, sizeof(uint32_t)),
+                    "slots do not fit the pipe")) {
+            struct sent sent;
+            Py_BEGIN_ALLOW_THREADS
+            sent = send_from((Interface *)object, pipe, queued, at, first, space, budget, channel,
+                             largest_packet(pipe, mtu), views[PACKET_BYTES].buf, views[FRAME_BYTES].buf);
+            Py_END_ALLOW_THREADS
+            result = Py_BuildValue("IKII", sent.filled.packets, (unsigned long long)sent.filled.bytes,
+                                   sent.filled.too_long, sent.retired);
         }
     }
     release(views, VIEWS);
@@ -1093,10 +1318,13 @@ static PyObject *drain_slots(PyObject *object, PyObject *arguments)
     struct queued queued = ((Pipe *)object)->queued;
     Py_buffer view = {0};
     PyObject *interfaces, *result = NULL;
-    unsigned head, tail, count;
-    if (PyArg_ParseTuple(arguments, "O!IIIw*", &PyTuple_Type, &interfaces, &head, &tail, &count, &view) &&
-        is_true(queued.slots && PyTuple_Size(interfaces) == CHANNELS && head < pipe->entries &&
-                    tail < pipe->entries && count <= pipe->slots && holds(&view, 1, sizeof(struct tally)),
+    unsigned count;
+    struct owned at;
+    if (PyArg_ParseTuple(arguments, "O!(IIII)Iw*", &PyTuple_Type, &interfaces, &at.head, &at.tail, &at.in_flight,
+                         &at.generation, &count, &view) &&
+        is_true(queued.slots && PyTuple_Size(interfaces) == CHANNELS && at.head < pipe->entries &&
+                    at.tail < pipe->entries && at.in_flight <= pipe->slots && count <= pipe->slots &&
+                    holds(&view, 1, sizeof(struct tally)),
                 "entries do not fit the pipe")) {
         Interface *devices[CHANNELS] = {0}; /* what is none of ours is Python's to deliver to */
         for (int channel = 0; channel < CHANNELS; channel++) {
@@ -1106,7 +1334,7 @@ static PyObject *drain_slots(PyObject *object, PyObject *arguments)
         }
         uint32_t done;
         Py_BEGIN_ALLOW_THREADS
-        done = drain_to(devices, pipe, head, tail, count, queued, view.buf);
+        done = drain_to(devices, pipe, at, count, queued, view.buf);
         Py_END_ALLOW_THREADS
         result = PyLong_FromUnsignedLong(done);
     }
@@ -1173,6 +1401,11 @@ static PyMethodDef interface_methods[] = {
      "fill_slots(pipe, first, space, budget, channel, mtu, packet_bytes, frame_bytes) -> packets, bytes, too long\n\n"
      "TransmitRing.fill_from. Slots from `first` on are filled, at most `space`; the two arrays of u32 have one\n"
      "number for each slot."},
+    {"send_slots", send_slots, METH_VARARGS,
+     "send_slots(pipe, owned, first, space, budget, channel, mtu, packet_bytes, frame_bytes)\n"
+     "    -> packets, bytes, too long, retired\n\n"
+     "As `fill_slots`, and the slots are submitted and published. While the other side is awake those that come\n"
+     "back are retired and filled again. Owned: head, tail, entries in flight, generation."},
     {"take_frames", take_frames, METH_VARARGS,
      "take_frames(pipe, position, count, generation, max_packet, bearers, tally) -> entries\n\n"
      "Uplink.drain_to, up to the first frame that is no plain data of a bearer."},
@@ -1206,11 +1439,14 @@ static PyType_Spec interface_spec = {
 };
 
 static PyMethodDef pipe_methods[] = {
+    {"attend", attend, METH_O,
+     "attend(word)\n\n"
+     "The other side is another process, and awake while this word of four bytes says so; None: it is not."},
     {"submit", submit, METH_VARARGS,
      "submit(tail, first, count, frame_bytes)\n\n"
      "PipeOwner.submit for `count` slots from `first` on; the array of u32 has one number for each slot."},
     {"drain_slots", drain_slots, METH_VARARGS,
-     "drain_slots(interfaces, head, tail, count, tally) -> entries\n\n"
+     "drain_slots(interfaces, owned, count, tally) -> entries\n\n"
      "ReceiveRing.drain_to, up to the first frame that is no plain data for one of eight interfaces."},
     {NULL, NULL, 0, NULL},
 };
@@ -1218,7 +1454,7 @@ static PyMethodDef pipe_methods[] = {
 static PyType_Slot pipe_slots[] = {
     {Py_tp_doc,
      "Pipe(memory, place, slots_of=None, sizes_of=None): an end of a pipe, and the owner's arrays of u16, for each entry.\n\n"
-     "The place: FIFO, entries, buffers, stride, slot bytes, slots, tail word; offsets and sizes in bytes."},
+     "The place: FIFO, entries, buffers, stride, slot bytes, slots, tail word, position word; offsets and sizes in bytes."},
     {Py_tp_new, pipe_new},
     {Py_tp_dealloc, pipe_dealloc},
     {Py_tp_methods, pipe_methods},
@@ -1245,13 +1481,6 @@ struct word {
     const uint32_t *at;
     uint32_t seen;
 };
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* Wait for a descriptor or a word without sleeping, but whoever else wants the processor may have it. */
 static bool spins_in_vain(int descriptor, uint64_t nanoseconds, const struct word *words, int count)

@@ -47,8 +47,8 @@ def is_native() -> bool:
     return native is not None
 
 
-# FIFO, number of entries, buffers, stride, size and number of slots, tail word: offsets and bytes
-Place = tuple[int, int, int, int, int, int, int]
+# FIFO, number of entries, buffers, stride, size and number of slots, words of tail and position; in bytes
+Place = tuple[int, int, int, int, int, int, int, int]
 
 _CHANNELS: Final = 8
 _BYTES, _REFUSED, _TOUCHED = _CHANNELS, 2 * _CHANNELS, 3 * _CHANNELS  # where they begin in a tally
@@ -81,6 +81,19 @@ class Interface(Protocol):
         packet_bytes: "array[int]",
         frame_bytes: "array[int]",
     ) -> tuple[int, int, int]: ...
+
+    def send_slots(
+        self,
+        pipe: Any,
+        owned: tuple[int, int, int, int],
+        first: int,
+        space: int,
+        budget: int,
+        channel: int,
+        mtu: int,
+        packet_bytes: "array[int]",
+        frame_bytes: "array[int]",
+    ) -> tuple[int, int, int, int]: ...
 
     def take_frames(
         self,

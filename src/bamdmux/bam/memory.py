@@ -79,6 +79,7 @@ class PipeLayout:
             self.slot_bytes,
             self.slot_count,
             self.tail_offset,
+            self.position_offset,
         )
 
     @property

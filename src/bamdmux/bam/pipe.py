@@ -17,6 +17,9 @@ it has read a descriptor, and before it says that it is done: what it copied fro
 
 Neither end trusts the other: words and descriptors are copied once, checked, and only the copy is used. The
 owner remembers what it queued and never reads it back; the peer checks that a buffer lies where buffers lie.
+Where the other side is another process (`attend`), the native pump goes on while it is awake, and the two
+turns at the ring; what a call of it did may be more than a ring holds, and is published but for the end.
+
 A pipe end wakes nobody: `publish` is memory, the doorbell is an action of its machine. Python has no fences:
 where stores may overtake one another (not on x86), the doorbell's system call is what orders them.
 
@@ -102,6 +105,38 @@ class PipeOwner:
             self._tail = 0
         self._unpublished += 1
 
+    def attend(self, awake_word: memoryview | None) -> None:
+        """The other side is another process, and awake while its word says so; None: it is not, or left."""
+        if self.pump is not None:
+            self.pump.attend(awake_word)
+
+    def pump_through(
+        self,
+        interface: Interface,
+        first_slot: int,
+        space: int,
+        budget: int,
+        channel: int,
+        mtu: int,
+        sizes: "tuple[array[int], array[int]]",
+    ) -> tuple[int, int, int, int]:
+        """Read an interface's packets into slots in turn with the native pump, and hand them to the peer.
+
+        Args:
+            space: how many slots from the first on are free, and no other.
+            sizes: for each slot, of its packet and of its frame, in bytes; filled in.
+
+        Returns:
+            How many packets; their bytes; how many were longer than the MTU; how many slots were retired.
+        """
+        owned = self._head, self._tail, self._in_flight, self._generation
+        sent = interface.send_slots(self.pump, owned, first_slot, space, budget, channel, mtu, *sizes)
+        packet_count, _, _, retired = sent
+        self._in_flight += packet_count - retired
+        self._head = (self._head + retired) % self._entry_count
+        self._tail = (self._tail + packet_count) % self._entry_count
+        return sent
+
     def pump_out(self, first_slot: int, count: int, sizes: "array[int]") -> None:
         """Queue so many slots in turn with the native pump; see `submit`.
 
@@ -122,9 +157,10 @@ class PipeOwner:
             tally: what passed and what was refused is added to it.
 
         Returns:
-            How many entries that were: up to the first that is no plain data.
+            How many entries that were: up to the first that is no plain data; perhaps more than `count`.
         """
-        done: int = self.pump.drain_slots(interfaces, self._head, self._tail, count, tally.numbers)
+        owned = self._head, self._tail, self._in_flight, self._generation
+        done: int = self.pump.drain_slots(interfaces, owned, count, tally.numbers)
         self._unpublished += done
         self._head = (self._head + done) % self._entry_count
         self._tail = (self._tail + done) % self._entry_count
@@ -230,13 +266,19 @@ class PipePeer:
         self.bad_tail_count = 0
         self.bad_descriptor_count = 0
 
+    def attend(self, awake_word: memoryview | None) -> None:
+        """As of the owner."""
+        if self.pump is not None:
+            self.pump.attend(awake_word)
+
     def pump_out(
         self, interface: Interface, count: int, max_packet_bytes: int, bearers: memoryview, tally: Tally
     ) -> int:
         """Deliver frames of so many entries with the native pump; see `take` and `complete`.
 
         Returns:
-            How many entries that were: up to the first that is no plain data of a bearer.
+            How many entries that were: up to the first that is no plain data of a bearer. They may be more
+            than `count`.
         """
         return self._pumped(
             interface.take_frames(
@@ -252,7 +294,8 @@ class PipePeer:
         A super-packet that the budget would cut is finished.
 
         Returns:
-            How many packets that were: up to the first that is for no bearer, or that finds no buffer.
+            How many packets that were: up to the first that is for no bearer, or that finds no buffer. They
+            may be more than `space`.
         """
         return self._pumped(
             interface.fill_buffers(

@@ -13,6 +13,10 @@ Most of what is published only gives back: to the host slots that were sent, to 
 empty again. Whoever has enough of them DOZES: it need not be woken for those, only for frames. It looks at
 the others when it wakes for another reason, and sees to it that there is one in time.
 
+Two that are awake take turns at a ring without coming back to Python (`PipeOwner.attend`): to know how long,
+the native pump reads the other's word, too. It may be wrong about it, for there is no fence: who waits for a
+sleeper waits in vain, as long as a spin takes, and rings all the same.
+
 Only the rings are watched: a line that changes is always worth a doorbell. The other side may lie, and then
 it is itself that sleeps through a doorbell; whatever it writes, we read one word of it, once. It may die
 awake; who comes after it begins asleep, and looks before it sleeps.
@@ -50,6 +54,11 @@ class Wakefulness:
         self._seen: tuple[int, int] | None = None  # None: nobody has looked yet
         self.pump: Any = native
         self._own[0] = ASLEEP
+
+    @property
+    def their_word(self) -> memoryview:
+        """Where the other side says that it is awake, or not."""
+        return self._theirs
 
     def wake_up(self) -> None:
         """We are awake, and look at the rings before we sleep again."""

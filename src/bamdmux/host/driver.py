@@ -182,28 +182,28 @@ class HostDriver:
             self._transmit_ring.place_waiting_commands()
         if self._removal.is_asked:
             return 0
-        free = self._transmit_ring.free
+        ring, total = self._transmit_ring, 0
+        sends = self._vote.is_active and self._modem_power.is_up and self._tx.is_open
         if next_door is None:
-            total = 0
             while total < budget:
-                limit = min(budget - total, self._transmit_ring.free, self._transmit_ring.batch)
-                filled = self._fill(waiting, limit)
+                limit = budget - total if sends and ring.pumps else min(budget - total, ring.free, ring.batch)
+                filled = self._fill(waiting, limit, sends)
                 total += filled
-                if filled or not self._transmit_ring.free:
+                if filled or not ring.free or ring.has_retired:
                     self._push(now)
                 if filled < limit or not limit:
                     break
             return total
-        total = 0
         # One slot stays free, so that the queues need not be stopped and woken each time.
-        while total < budget and (filled := self._fill(waiting, min(budget - total, max(free - 1, 1)))):
+        while total < budget and (
+            filled := self._fill(waiting, min(budget - total, max(ring.free - 1, 1)), sends)
+        ):
             total += filled
             self._push(now, next_door)
             self._transmitted(now)
-            free = self._transmit_ring.free
         return total
 
-    def _fill(self, waiting: Iterable[int], limit: int) -> int:
+    def _fill(self, waiting: Iterable[int], limit: int, sends: bool) -> int:
         """Let each channel fill slots in turn, at most `limit` of all; how many."""
         left = limit
         turn = self.channels.in_turn(waiting)
@@ -212,7 +212,7 @@ class HostDriver:
             unserved, turn = turn, []
             for position, channel in enumerate(unserved):
                 asked = share + (position < one_more)
-                filled = self._transmit_ring.fill_from(channel, asked)
+                filled = self._transmit_ring.fill_from(channel, asked, sends=sends)
                 left -= filled
                 if filled == asked:  # it may have more
                     turn.append(channel)
@@ -239,6 +239,12 @@ class HostDriver:
         ring = self._transmit_ring
         if ring.waiting_commands:
             ring.place_waiting_commands()
+        if ring.has_sent:
+            ring.has_sent = False
+            self._sent(now, next_door)
+        if ring.has_retired:
+            ring.has_retired = False
+            self._returned(now)
         if not ring.free:
             self.channels.stop_all()
         if ring.pending and self._vote.request(now) and self._modem_power.is_up:
@@ -250,9 +256,17 @@ class HostDriver:
             self._tx.open()
         if not self._transmit_ring.pending:
             return
-        self._vote.busy()
         commands = self._transmit_ring.submit_pending()
         self._tx.publish()
+        self._sent(now, next_door)
+        for command in commands:
+            channel = self.channels[command.channel]
+            if command.command is Command.OPEN and channel.is_open_queued and not channel.is_open:
+                self.channels.start(channel)
+
+    def _sent(self, now: Instant, next_door: Serve | None) -> None:
+        """Frames were published."""
+        self._vote.busy()
         if next_door is None:
             if not self._outbox or self._outbox[-1] is not _RING_TX:
                 self._outbox.append(_RING_TX)
@@ -260,10 +274,6 @@ class HostDriver:
             next_door(Pipe.TX, now)
         if self._look_again_at is None and not self._removal.is_asked:
             self._look_again_at = now + self._look_again_ns
-        for command in commands:
-            channel = self.channels[command.channel]
-            if command.command is Command.OPEN and channel.is_open_queued and not channel.is_open:
-                self.channels.start(channel)
 
     def _open_transmit_pipe(self) -> None:
         if not self._tx.is_open:
@@ -271,8 +281,11 @@ class HostDriver:
 
     def _transmitted(self, now: Instant) -> None:
         """The modem may be done with some of our slots."""
-        if not self._tx.is_open or not self._transmit_ring.reap():
-            return
+        if self._tx.is_open and self._transmit_ring.reap():
+            self._returned(now)
+
+    def _returned(self, now: Instant) -> None:
+        """Slots have come back."""
         is_watched = self._tx.in_flight and not self._removal.is_asked
         self._look_again_at = now + self._look_again_ns if is_watched else None
         self._space_freed()

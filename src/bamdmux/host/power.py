@@ -106,6 +106,11 @@ class HostVote:
         return self._state
 
     @property
+    def is_active(self) -> bool:
+        """Whether there is power for us to transmit, unless the modem's fell."""
+        return self._state is VoteState.ACTIVE
+
+    @property
     def deadline(self) -> Instant | None:
         """When the wait is over, the vote is to be dropped, or waiting commands try again."""
         if self._wait_deadline is not None:

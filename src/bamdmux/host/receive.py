@@ -92,7 +92,7 @@ class ReceiveRing:
         while left:
             if pumps:
                 left -= self._pump_to(devices, counters, left)
-                if not left:
+                if left <= 0:
                     break
             left -= 1
             slot_index, transfer_bytes = pipe.reap()
@@ -129,7 +129,7 @@ class ReceiveRing:
                 pipe.publish()
 
     def _pump_to(self, devices: Sequence[NetDevice | None], counters: Sequence[Counters], count: int) -> int:
-        """Deliver with the native pump what it can; how many frames, at most `count`."""
+        """Deliver with the native pump what it can; how many frames; perhaps more than `count`."""
         if devices != self._devices:
             self._devices, self._interfaces = devices[:], tuple(map(interface_of, devices))
         done = self._pipe.pump_in(self._interfaces, count, self._tally)

@@ -61,6 +61,8 @@ class TransmitRing:
         pending: slots that wait for power.
         waiting_commands: those that found no slot, at most two for each channel.
         is_short: there is a super-packet that wants more slots than are free, and they will come.
+        has_sent: `fill_from` has published frames, which the modem may have to be told of.
+        has_retired: it has taken back slots, too.
     """
 
     def __init__(self, pipe: PipeOwner) -> None:
@@ -80,9 +82,15 @@ class TransmitRing:
         self.pending = 0
         self.free = self._size
         self.is_short = False
+        self.has_sent = self.has_retired = False
         # How many packets are best handed over together: the modem is at work while we read on.
         self.batch = PUBLISH_AFTER if self._is_bare and not pipe.pumps else self._size
         self.waiting_commands: deque[Frame] = deque()
+
+    @property
+    def pumps(self) -> bool:
+        """Whether packets may come by the native pump."""
+        return self._is_bare and self._pipe.pumps
 
     @property
     def is_half_free(self) -> bool:
@@ -101,15 +109,19 @@ class TransmitRing:
 
     # In
 
-    def fill_from(self, channel: Channel, budget: int) -> int:
+    def fill_from(self, channel: Channel, budget: int, *, sends: bool = False) -> int:
         """Read packets of the channel's interface into free slots, at most `budget`; how many were filled.
 
         Fewer than `budget` means that the interface has run dry, or that some packets were refused.
+
+        Args:
+            sends: there is power. The native pump submits and publishes what it fills, and goes on with the
+                slots that come back meanwhile: then it may fill more than there were.
         """
         assert channel.device is not None
         interface = interface_of(channel.device)
-        if interface is not None and self._is_bare and self._pipe.pumps and not interface.is_covered:
-            return self._pump_from(interface, channel, budget)
+        if interface is not None and self.pumps and not interface.is_covered:
+            return self._pump_from(interface, channel, budget, sends)
         counters, mtu = channel.transmitted, channel.mtu
         read_into, read_views, slots = channel.device.read_into, self._read_views, self._slots
         channels, size = self._channels, self._size
@@ -153,25 +165,42 @@ class TransmitRing:
             _count_malformed(interface, counters)
         return filled
 
-    def _pump_from(self, interface: Interface, channel: Channel, budget: int) -> int:
+    def _pump_from(self, interface: Interface, channel: Channel, budget: int, sends: bool) -> int:
         """As `fill_from`, with the native pump."""
         counters, size = channel.transmitted, self._size
         first = (self._oldest + self._submitted + self.pending) % size
-        filled, byte_count, too_long = interface.fill_slots(
-            self._pipe.pump,
-            first,
-            self.free,
-            budget,
-            channel.index,
-            channel.mtu,
-            self._packet_bytes,
-            self._frame_bytes,
-        )
+        if sends and not self.pending and not self._command_count:
+            filled, byte_count, too_long, retired = self._pipe.pump_through(
+                interface,
+                first,
+                self.free,
+                budget,
+                channel.index,
+                channel.mtu,
+                (self._packet_bytes, self._frame_bytes),
+            )
+            self._submitted += filled - retired
+            self._oldest = (self._oldest + retired) % size
+            self.free += retired
+            self.has_sent |= filled > 0
+            self.has_retired |= retired > 0
+        else:
+            filled, byte_count, too_long = interface.fill_slots(
+                self._pipe.pump,
+                first,
+                self.free,
+                budget,
+                channel.index,
+                channel.mtu,
+                self._packet_bytes,
+                self._frame_bytes,
+            )
+            self.pending += filled
+        self.free -= filled
         at_end = min(filled, size - first)
         self._channels[first : first + at_end] = bytes((channel.index,)) * at_end
-        self._channels[: filled - at_end] = bytes((channel.index,)) * (filled - at_end)
-        self.pending += filled
-        self.free -= filled
+        if over_the_end := min(filled, size) - at_end:
+            self._channels[:over_the_end] = bytes((channel.index,)) * over_the_end
         counters.packet_count += filled
         counters.byte_count += byte_count
         if too_long:
@@ -228,7 +257,7 @@ class TransmitRing:
         sent: list[Frame] = []
         index = (self._oldest + self._submitted) % size
         count = self.pending
-        if not self._command_count and self._is_bare and self._pipe.pumps:
+        if not self._command_count and self.pumps:
             self._pipe.pump_out(index, count, frame_bytes)
             count = 0
         for _ in range(count):

@@ -52,7 +52,7 @@ LOG: Final = logging.getLogger("bamdmux.host")
 
 # Packets read before anything else gets a turn: a full ring of the default size, several times over when it
 # is emptied meanwhile.
-TRANSMIT_BUDGET: Final = 128
+TRANSMIT_BUDGET: Final = 256
 
 MIN_IPV6_MTU: Final = 1280  # RFC 8200 section 5; below it the kernel takes IPv6 off an interface
 
@@ -132,13 +132,21 @@ class HostSide:
             ack_level=self._writers[Line.HOST_ACK].level,
         )
 
-    def meet(self, far: FarSide | None, next_door: Serve | None = None) -> None:
+    def meet(
+        self,
+        far: FarSide | None,
+        next_door: Serve | None = None,
+        awake_word: memoryview | None = None,
+    ) -> None:
         """This is at the other end from now on; None: nobody.
 
         Args:
             next_door: its `serve`, if it is a machine of this process.
+            awake_word: where it says that it is awake, if it is another process.
         """
         self.next_door = next_door
+        for pipe in self._pipes.values():
+            pipe.attend(awake_word)
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:

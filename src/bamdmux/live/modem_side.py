@@ -21,7 +21,7 @@ from bamdmux.timing import MILLISECOND, Duration, Instant
 
 LOG: Final = logging.getLogger("bamdmux.modem")
 
-RECEIVE_BUDGET: Final = 128
+RECEIVE_BUDGET: Final = 256
 # How long a modem is down that was told to start again, or has to announce its channels anew.
 MODEM_RESTART: Final[Duration] = 200 * MILLISECOND
 
@@ -64,13 +64,16 @@ class ModemSide:
         self._readers = {line: LineReader(memory, layout, line) for line in (Line.HOST_ACK, Line.HOST_VOTE)}
         self._told = dict.fromkeys(self._readers, -1)  # the counts that the modem was told of by us
 
-    def meet(self, far: FarSide | None, next_door: Serve | None = None) -> None:
-        """This is at the other end from now on; None: nobody.
-
-        Args:
-            next_door: its `serve`, if it is a machine of this process.
-        """
+    def meet(
+        self,
+        far: FarSide | None,
+        next_door: Serve | None = None,
+        awake_word: memoryview | None = None,
+    ) -> None:
+        """This is at the other end from now on; see `HostSide.meet`."""
         self.next_door = next_door
+        for pipe in self._pipes.values():
+            pipe.attend(awake_word)
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:

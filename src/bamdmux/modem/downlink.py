@@ -154,7 +154,8 @@ class Downlink:
         while available and read < budget:
             if source is not None:
                 pumped, has_more, is_begun = self._pump_from(source, host_open, available, budget - read)
-                available, read, sent = available - pumped, read + pumped, sent + pumped
+                read, sent = read + pumped, sent + pumped
+                available = pipe.available() if pumped else available
                 if not has_more or (pumped and is_begun):
                     break  # they are dry; or there are not enough buffers for a super-packet
                 if pumped:

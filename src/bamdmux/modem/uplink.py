@@ -93,8 +93,10 @@ class Uplink:
         interface = interface_of(device) if is_bare and pipe.pumps else None
         while left:
             if interface is not None and not interface.is_covered:
-                left -= self._pump_to(interface, left)
-                if not left:
+                pumped = self._pump_to(interface, left)
+                self.frame_count += max(pumped - left, 0)
+                left -= pumped
+                if left <= 0:
                     break
             left -= 1
             if is_bare and left % PUBLISH_AFTER == 0:
@@ -149,7 +151,7 @@ class Uplink:
         return opened
 
     def _pump_to(self, interface: Interface, count: int) -> int:
-        """Take with the native pump what is plain data of a bearer; how many frames, at most `count`."""
+        """Take with the native pump what is plain data of a bearer; how many; perhaps more than `count`."""
         records = self._network.records(self.host_open)
         done = self._pipe.pump_out(interface, count, self._max_packet_bytes, records, self._tally)
         self._tally.settle(self._counters, DropReason.DEVICE_REFUSED)

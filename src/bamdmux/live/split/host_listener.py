@@ -77,7 +77,7 @@ class Host:
         self.wakefulness = wakefulness
         self.far = RemoteSide(bell, wakefulness)
         self.dozes = False  # buffers that come back are no reason to wake up
-        side.meet(self.far)
+        side.meet(self.far, awake_word=wakefulness.their_word)
 
     @property
     def has_news(self) -> bool:

@@ -223,7 +223,7 @@ class ModemFinder:
         self._loop.watch(self._bell.fileno(), self._rang)
         self._wakefulness = Wakefulness(self._memory.memory, self._memory.layout, is_host=True)
         self._far = RemoteSide(self._bell, self._wakefulness)
-        self._host.meet(self._far)
+        self._host.meet(self._far, awake_word=self._wakefulness.their_word)
         self.connected_count += 1
         self._retry_ns, self._has_said_why = FIRST_RETRY_NS, ""
         self._enter(Finding.CONNECTED, now)
