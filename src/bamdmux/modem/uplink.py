@@ -94,7 +94,7 @@ class Uplink:
         while left:
             if interface is not None and not interface.is_covered:
                 pumped = self._pump_to(interface, left)
-                self.frame_count += max(pumped - left, 0)
+                count += max(pumped - left, 0)
                 left -= pumped
                 if left <= 0:
                     break

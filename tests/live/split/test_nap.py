@@ -56,7 +56,7 @@ class Host:
     def awaits_slots(self) -> bool:
         return self.in_flight
 
-    def meet(self, far: Any) -> None:
+    def meet(self, far: Any, awake_word: memoryview | None = None) -> None:
         self.far = far
 
     def look_at_memory(self, now: Instant) -> None:
