@@ -56,7 +56,8 @@ enum {
     MAX_UDP_SEGMENTS = 64,
     AWAKE = 1, /* bam/wakefulness.py */
     PATIENCE_NS = 50 * 1000, /* SPIN of live/runner.py */
-    TURNS_BUDGET = 256,      /* of frames that one call takes from a ring, in several turns */
+    TURNS_BUDGET = 512,      /* of frames that one call takes from a ring, in several turns */
+    MANY = 32,               /* frames, more than acks come at a time */
 };
 
 static const uint64_t MAGIC = 0x33fc;
@@ -863,10 +864,12 @@ static uint32_t drain_turn(Interface **devices, const struct pipe *pipe, struct 
     return done;
 }
 
-/* Whether to wait for the next turn: all was taken, and so much that the other side may have waited for it. */
+/* Whether to wait for the next turn: all was taken, and it was half of the ring, for which the other side may wait, or
+ * so many frames that more are to be expected. */
 static bool goes_on(const struct pipe *pipe, uint32_t done, uint32_t count, uint32_t total)
 {
-    return pipe->awake_word && done == count && done >= pipe->slots / 2 && total < TURNS_BUDGET;
+    bool were_many = done >= pipe->slots / 2 || done >= MANY;
+    return pipe->awake_word && done == count && were_many && total < TURNS_BUDGET;
 }
 
 static uint32_t drain_to(Interface **devices, const struct pipe *pipe, struct owned at, uint32_t count,
@@ -960,9 +963,9 @@ static uint8_t find_bearer(const struct bearer *bearers, const uint8_t *packet, 
     return CHANNELS;
 }
 
-/* Downlink.fill_from: packets of the network to buffers of the host. `is_stuck`: more of them would change nothing. */
+/* Downlink.fill_from: packets of the network to buffers of the host. `is_stuck`: more buffers would change nothing. */
 static uint32_t fill_buffers_turn(Interface *network, const struct pipe *pipe, uint32_t position, uint32_t space,
-                                  uint32_t budget, uint32_t generation, const struct bearer *bearers,
+                                  bool may_cut, uint32_t budget, uint32_t generation, const struct bearer *bearers,
                                   struct tally *tally, bool *is_stuck)
 {
     struct given *given = &network->given;
@@ -973,7 +976,7 @@ static uint32_t fill_buffers_turn(Interface *network, const struct pipe *pipe, u
         enum taken taken = take_given(network);
         if (taken == NONE_WAITS)
             return done;
-        if (taken == HAVE_PACKET && stops_at(given, !done, budget, space - done))
+        if (taken == HAVE_PACKET && stops_at(given, may_cut && !done, budget, space - done))
             break;
         budget -= budget > 0; /* for one that is malformed too, so that a flood of them cannot hold us */
         if (taken == WAS_MALFORMED)
@@ -1004,23 +1007,25 @@ static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, u
                                   uint32_t budget, uint32_t generation, const struct bearer *bearers,
                                   struct tally *tally)
 {
-    uint32_t total = 0, wanted;
-    bool is_stuck;
-    do {
+    uint32_t total = 0;
+    bool may_cut = !pipe->awake_word, is_stuck;
+    for (;;) {
         uint32_t done =
-            fill_buffers_turn(network, pipe, position, space, budget, generation, bearers, tally, &is_stuck);
+            fill_buffers_turn(network, pipe, position, space, may_cut, budget, generation, bearers, tally, &is_stuck);
         __atomic_thread_fence(__ATOMIC_RELEASE);
         total += done;
         space -= done;
         budget -= done < budget ? done : budget;
-        wanted = slots_wanted(&network->given, pipe->slots);
-        if (!pipe->awake_word || is_stuck || !done || !budget || wanted <= space)
-            break;
+        uint32_t wanted = slots_wanted(&network->given, pipe->slots);
+        if (!pipe->awake_word || is_stuck || !budget || wanted <= space)
+            return total;
         position = (position + done) % pipe->entries;
         publish(pipe, pipe->position_word, generation, position);
         space = await_entries(pipe, pipe->tail_word, generation, position, pipe->entries, wanted);
-    } while (space >= wanted);
-    return total;
+        if (space < wanted && (total || !space || may_cut))
+            return total;
+        may_cut = space < wanted; /* there may never be more, and we have sent nothing yet */
+    }
 }
 
 /* -- Python -- */
