@@ -56,6 +56,8 @@ enum {
     MAX_UDP_SEGMENTS = 64,
     AWAKE = 1, /* bam/wakefulness.py */
     PATIENCE_NS = 50 * 1000, /* SPIN of live/runner.py */
+    CROWDED_NS = 1500 * 1000, /* of others behind a yield: a slice of theirs, no wake-up */
+    CROWDED_FOR_NS = 20 * 1000 * 1000,
     TURNS_BUDGET = 512,      /* of frames that one call takes from a ring, in several turns */
     MANY = 32,               /* frames, more than acks come at a time */
 };
@@ -674,18 +676,41 @@ static uint64_t clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Until when this process does not wait awake: more want to run than there are processors. Who yields then stays behind
+ * all others, and waits a slice of theirs for each turn; who sleeps and is woken comes first. */
+static uint64_t crowded_until;
+
+static bool is_crowded(uint64_t now) { return now < __atomic_load_n(&crowded_until, __ATOMIC_RELAXED); }
+
+/* Let whoever else wants the processor have it; the time afterwards. */
+static uint64_t give_way(uint64_t now)
+{
+    sched_yield();
+    uint64_t later = clock_ns();
+    if (later - now > CROWDED_NS)
+        __atomic_store_n(&crowded_until, later + CROWDED_FOR_NS, __ATOMIC_RELAXED);
+    return later;
+}
+
+/* Whether the other side is another process, and says that it is awake. */
+static bool is_awake(const struct pipe *pipe)
+{
+    return pipe->awake_word && __atomic_load_n(pipe->awake_word, __ATOMIC_RELAXED) == AWAKE;
+}
+
 /* Wait until the other side has moved on by `enough` entries, while it is awake and not for long; see `entries_since`.
  * Meanwhile whoever else wants the processor may have it. */
 static uint32_t await_entries(const struct pipe *pipe, uint32_t offset, uint32_t generation, uint32_t since,
                               uint32_t most, uint32_t enough)
 {
-    uint64_t until = clock_ns() + PATIENCE_NS;
+    uint64_t now = clock_ns(), until = now + PATIENCE_NS;
     for (;;) {
+        if (!is_awake(pipe))
+            return 0;
         uint32_t count = entries_since(pipe, offset, generation, since, most);
-        bool is_awake = __atomic_load_n(pipe->awake_word, __ATOMIC_RELAXED) == AWAKE;
-        if (count >= enough || !is_awake || clock_ns() >= until)
+        if (count >= enough || is_crowded(now) || now >= until)
             return count;
-        sched_yield();
+        now = give_way(now);
     }
 }
 
@@ -1008,7 +1033,7 @@ static uint32_t fill_buffers_from(Interface *network, const struct pipe *pipe, u
                                   struct tally *tally)
 {
     uint32_t total = 0;
-    bool may_cut = !pipe->awake_word, is_stuck;
+    bool may_cut = !is_awake(pipe), is_stuck;
     for (;;) {
         uint32_t done =
             fill_buffers_turn(network, pipe, position, space, may_cut, budget, generation, bearers, tally, &is_stuck);
@@ -1491,15 +1516,17 @@ struct word {
 static bool spins_in_vain(int descriptor, uint64_t nanoseconds, const struct word *words, int count)
 {
     struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
-    uint64_t until = clock_ns() + nanoseconds;
+    uint64_t now = clock_ns(), until = now + nanoseconds;
     do {
         for (int each = 0; each < count; each++)
             if (__atomic_load_n(words[each].at, __ATOMIC_ACQUIRE) != words[each].seen)
                 return false;
         if (poll(&waiting, 1, 0))
             return false;
-        sched_yield();
-    } while (clock_ns() < until);
+        if (is_crowded(now))
+            break;
+        now = give_way(now);
+    } while (now < until);
     return true;
 }
 

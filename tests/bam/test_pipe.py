@@ -1130,3 +1130,36 @@ class PipeMachine(RuleBasedStateMachine):
 
 PipeMachine.TestCase.settings = settings(stateful_step_count=40)
 TestTwoHonestEndsLoseAndDuplicateNothing = PipeMachine.TestCase
+
+
+# -- The native pump
+
+
+@pytest.mark.parametrize("end", [PipeOwner, PipePeer])
+def test_who_is_attended_to_is_for_the_native_pump_and_without_one_nobody(
+    end: type[PipeOwner] | type[PipePeer],
+) -> None:
+    memory, awake_word = new_memory(SMALL), bytearray(4)
+    before = bytes(memory)
+    pipe = end(memory, SMALL)
+    has_pump = pipe.pump is not None
+    pipe.attend(memoryview(awake_word))
+    pipe.attend(None)
+    pipe.attend(memoryview(awake_word))
+    assert is_held(awake_word) == has_pump
+    pipe.attend(None)
+    assert not is_held(awake_word)
+    pipe.pump = None
+    pipe.attend(memoryview(awake_word))
+    assert not is_held(awake_word)
+    assert memory == before
+
+
+def is_held(word: bytearray) -> bool:
+    """Whether somebody has a view of it."""
+    try:
+        word.append(0)
+    except BufferError:
+        return True
+    word.pop()
+    return False

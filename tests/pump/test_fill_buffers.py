@@ -92,7 +92,9 @@ def test_a_packet_during_which_the_pipe_is_reset_is_lost_in_flight() -> None:
     tail_word = filler.layout.slot_address(0) + HEADER_BYTES + 40
     put_word(filler.memory, tail_word, 0)
     before = bytes(filler.memory[: filler.layout.buffers_offset])
-    filler.peer.pump = pump.Pipe(filler.memory, (*filler.layout.place[:-2], tail_word, filler.layout.position_offset))
+    filler.peer.pump = pump.Pipe(
+        filler.memory, (*filler.layout.place[:-2], tail_word, filler.layout.position_offset)
+    )
     with Kernel() as kernel:
         kernel.give(NO_OFFLOAD, packet)
         assert filler.pump(kernel.interface, 2) == 0

@@ -72,7 +72,7 @@ def attack_both(identity: str, stack: ExitStack, seconds: int) -> None:
     ]
     everyday = [
         start(stack, *place.line("sh", "-c", f"exec >/dev/null 2>&1\n{USER}", "sh", str(ports))),
-        start(stack, *modem.in_network("sh", "-c", f"exec >/dev/null 2>&1; ping -i 0.002 {ADDRESS}")),
+        start(stack, *modem.in_network("sh", "-c", f"exec >/dev/null 2>&1; exec ping -i 0.002 {ADDRESS}")),
     ]
     limits = [RSS_LIMIT_KB, RSS_LIMIT_KB]
     if seconds > DEADLINE_SECONDS:
