@@ -20,11 +20,11 @@ from bamdmux.counters import Counters
 from bamdmux.host.channels import Channel
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.uplink import Uplink
-from bamdmux.wire.dmux import CHANNEL_COUNT, Command, Frame, encode_frame
+from bamdmux.wire.dmux import CHANNEL_COUNT, HEADER_BYTES, Command, Frame, encode_frame
 from bamdmux.wire.offload import NO_OFFLOAD, segment
 from tests.pair import downlink, uplink
 from tests.pump.frames import data_frame
-from tests.pump.kernel import Kernel
+from tests.pump.kernel import Kernel, pump
 from tests.pump.linked import Given
 from tests.pump.rings import GENERATION, Filler, KernelDevice, Receiver, Sender, Taker, put_word
 from tests.pump.scribbler import SLOTS
@@ -171,6 +171,26 @@ def test_the_host_goes_on_with_what_can_have_come_back(entry: int, change: int, 
     assert bytes(sender.memory[sender.layout.end :]) == before
     assert passed(host.channel.transmitted) == sum_of(packets[:sent])
     # Those that the modem has yet to look at, and no other, are there, oldest first.
+    assert [packet_in(frame) for frame in frames_in_flight(sender.owner)] == packets[back:sent]
+
+
+@pytest.mark.parametrize(("second", "sent", "back"), [(11, 19, 11), (12, 20, 12), (13, 12, 4), (20, 12, 4)])
+def test_what_has_come_back_does_not_come_back_again(second: int, sent: int, back: int) -> None:
+    """The position lies where packets come to lie, so each turn has its own: 4, and then this."""
+    sender = Sender()
+    position_word = sender.layout.slot_address(0) + HEADER_BYTES + 24
+    place = *sender.layout.place[:-1], position_word
+    sender.owner.pump = pump.Pipe(sender.memory, place, sender.owner._slots_of, sender.owner._sizes_of)
+    sender.owner.attend(awake())
+    packets = [uplink(number) for number in range(20)]
+    for index, entry in ((0, 4), (8, second)):  # those that come into the first slot
+        word_there = GENERATION << 16 | entry * DESCRIPTOR_BYTES
+        packets[index] = packets[index][:24] + word_there.to_bytes(4, "little")
+    with Kernel() as kernel:
+        for packet in packets:
+            kernel.give(NO_OFFLOAD, packet)
+        host = Transmission(sender.ring, sender.owner, kernel)
+        assert host.call(20) == (sent, back)
     assert [packet_in(frame) for frame in frames_in_flight(sender.owner)] == packets[back:sent]
 
 
