@@ -13,7 +13,7 @@ import pytest
 from bamdmux.live import loop as loop_module
 from bamdmux.live.loop import MAX_EVENTS, Loop, read_clock
 from bamdmux.pump import native
-from bamdmux.timing import MILLISECOND, SECOND, Instant
+from bamdmux.timing import MILLISECOND, SECOND, Duration, Instant
 
 
 @pytest.fixture
@@ -291,7 +291,9 @@ def test_awake_it_sees_a_word_change(spinner: Loop) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    now = spinner.spin(LONG, ((memory, 7),))
+    now = None
+    while now is None and read_clock() < begin + LONG:  # where processors are crowded it gives up soon
+        now = spinner.spin(LONG, ((memory, 7),))
     writer.join()
     assert now is not None
     assert begin + 20 * MILLISECOND <= now < begin + LONG
@@ -307,9 +309,15 @@ def test_awake_without_news_it_gives_up_when_the_time_is_over(
     spinner: Loop, ends: tuple[socket.socket, socket.socket]
 ) -> None:
     spinner.watch(ends[0].fileno(), lambda now: pytest.fail("called"))
+
+    def time_awake() -> Duration:
+        begin = read_clock()
+        assert spinner.spin(SHORT, ((word(7), 7),)) is None
+        return read_clock() - begin
+
     begin = read_clock()
-    assert spinner.spin(SHORT, ((word(7), 7),)) is None
-    assert read_clock() >= begin + SHORT
+    while time_awake() < SHORT:  # where processors are crowded it gives up sooner, for a while
+        assert read_clock() < begin + LONG
 
 
 def test_awake_for_no_time_it_has_one_look(spinner: Loop, ends: tuple[socket.socket, socket.socket]) -> None:

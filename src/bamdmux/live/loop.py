@@ -91,7 +91,7 @@ class Loop:
             words: of shared memory, each with what is no news of it. Only the native pump looks at them.
 
         Returns:
-            The time; None if there was no news.
+            The time; None if there was no news. The native pump gives up sooner where processors are crowded.
         """
         if not self._soon and not self._has_news_within(duration, words):
             return None
