@@ -735,16 +735,6 @@ static uint32_t read_header(const uint8_t *frame, uint32_t transfer_bytes, uint3
 
 /* -- The four ways -- */
 
-/* Whether to stop before the next packet. A super-packet that was begun goes on, whatever the budget says; one that was
- * not waits for more space, and stays whole, but when there will be no more. */
-static bool stops_at(const struct given *given, bool may_cut, uint32_t budget, uint32_t space)
-{
-    if (given->at && given->index)
-        return false;
-    bool is_too_large = given->at && (given->bytes - given->header_bytes - 1) / given->segment_bytes >= space;
-    return !budget || (is_too_large && !may_cut);
-}
-
 /* How many slots the next packet wants, with all that comes of its super-packet; if nothing is known of it, half of
  * them. */
 static uint32_t slots_wanted(const struct given *given, uint32_t slots)
@@ -753,6 +743,15 @@ static uint32_t slots_wanted(const struct given *given, uint32_t slots)
         return slots / 2;
     size_t wanted = given->at ? (given->bytes - given->at - 1) / given->segment_bytes + 1 : 1;
     return wanted < slots ? (uint32_t)wanted : slots;
+}
+
+/* Whether to stop before the next packet. A super-packet that was begun goes on, whatever the budget says; one that was
+ * not waits for more space, and stays whole, but when there will be no more. */
+static bool stops_at(const struct given *given, bool may_cut, uint32_t budget, uint32_t space, uint32_t slots)
+{
+    if (given->at && given->index)
+        return false;
+    return !budget || (slots_wanted(given, slots) > space && !may_cut);
 }
 
 struct filled {
@@ -772,7 +771,7 @@ static struct filled fill_from(Interface *self, const struct pipe *pipe, uint32_
         filled.is_dry = taken == NONE_WAITS;
         if (filled.is_dry)
             break;
-        if (taken == HAVE_PACKET && stops_at(&self->given, space == pipe->slots, budget, space))
+        if (taken == HAVE_PACKET && stops_at(&self->given, false, budget, space, pipe->slots))
             break;
         budget -= budget > 0;
         if (taken == WAS_MALFORMED)
@@ -1001,7 +1000,7 @@ static uint32_t fill_buffers_turn(Interface *network, const struct pipe *pipe, u
         enum taken taken = take_given(network);
         if (taken == NONE_WAITS)
             return done;
-        if (taken == HAVE_PACKET && stops_at(given, may_cut && !done, budget, space - done))
+        if (taken == HAVE_PACKET && stops_at(given, may_cut && !done, budget, space - done, pipe->slots))
             break;
         budget -= budget > 0; /* for one that is malformed too, so that a flood of them cannot hold us */
         if (taken == WAS_MALFORMED)

@@ -1143,14 +1143,14 @@ def test_who_is_attended_to_is_for_the_native_pump_and_without_one_nobody(
     before = bytes(memory)
     pipe = end(memory, SMALL)
     has_pump = pipe.pump is not None
-    pipe.attend(memoryview(awake_word))
-    pipe.attend(None)
-    pipe.attend(memoryview(awake_word))
+    pipe.pump_in_turns(memoryview(awake_word))
+    pipe.pump_in_turns(None)
+    pipe.pump_in_turns(memoryview(awake_word))
     assert is_held(awake_word) == has_pump
-    pipe.attend(None)
+    pipe.pump_in_turns(None)
     assert not is_held(awake_word)
     pipe.pump = None
-    pipe.attend(memoryview(awake_word))
+    pipe.pump_in_turns(memoryview(awake_word))
     assert not is_held(awake_word)
     assert memory == before
 

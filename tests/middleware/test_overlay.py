@@ -88,7 +88,7 @@ def test_the_methods_are_those_of_the_parts() -> None:
         public = {
             name
             for name, value in vars(kind).items()
-            if callable(value) and not name.startswith(("_", "pump")) and name != "attend"  # the pump's
+            if callable(value) and not name.startswith(("_", "pump"))
         }
         assert public == set(METHODS[seam])
 

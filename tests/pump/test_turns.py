@@ -65,7 +65,7 @@ from tests.super_packets import Segment, pattern
 @pytest.mark.parametrize("first", [0, 5])
 def test_the_host_sends_more_than_the_ring_holds(kind: Callable[[bool], list[Given]], first: int) -> None:
     sender = Sender(first)
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     news, frames = News(sender.memory, sender.layout.tail_offset), []
 
     def modem() -> None:
@@ -104,8 +104,8 @@ def test_both_take_turns_upwards(kind: Callable[[bool], list[Given]]) -> None:
     network = PacketDataNetwork(range(CHANNEL_COUNT))
     modem = Uplink(sender.peer, network, outbox)
     modem.host_open[:] = CHANNELS_OPEN
-    sender.owner.attend(awake())
-    sender.peer.attend(awake())
+    sender.owner.pump_in_turns(awake())
+    sender.peer.pump_in_turns(awake())
     news, taken = News(sender.memory, sender.layout.tail_offset), [0]
     given_packets, expected, delivered = kind(False), [], []
     with Kernel() as kernel, Kernel() as world:
@@ -156,7 +156,7 @@ POSITIONS: Final = [
 @pytest.mark.parametrize(("entry", "change", "sent", "back"), POSITIONS)
 def test_the_host_goes_on_with_what_can_have_come_back(entry: int, change: int, sent: int, back: int) -> None:
     sender = Sender()
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     put_word(sender.memory, sender.layout.position_offset, 0)
     position = sender.memory[sender.layout.position_offset :][:4].cast("I")
     position[0] = (GENERATION << 16 | entry * DESCRIPTOR_BYTES) ^ change
@@ -181,7 +181,7 @@ def test_what_has_come_back_does_not_come_back_again(second: int, sent: int, bac
     position_word = sender.layout.slot_address(0) + HEADER_BYTES + 24
     place = *sender.layout.place[:-1], position_word
     sender.owner.pump = pump.Pipe(sender.memory, place, sender.owner._slots_of, sender.owner._sizes_of)
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     packets = [uplink(number) for number in range(20)]
     for index, entry in ((0, 4), (8, second)):  # those that come into the first slot
         word_there = GENERATION << 16 | entry * DESCRIPTOR_BYTES
@@ -197,7 +197,7 @@ def test_what_has_come_back_does_not_come_back_again(second: int, sent: int, bac
 @pytest.mark.parametrize("budget", [0, 1, 8, 9, 12])
 def test_the_host_sends_no_more_than_its_budget(budget: int) -> None:
     sender = Sender()
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     put_word(sender.memory, sender.layout.position_offset, 8)
     with Kernel() as kernel:
         for number in range(20):
@@ -207,7 +207,7 @@ def test_the_host_sends_no_more_than_its_budget(budget: int) -> None:
 
 def test_a_super_packet_waits_for_as_many_slots_as_it_has_segments_and_no_more() -> None:
     sender = Sender()
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     big = Segment(payload=pattern(600)).super_packet(100)
     with Kernel() as kernel:
         for number in range(6):
@@ -227,7 +227,7 @@ def test_a_super_packet_waits_for_as_many_slots_as_it_has_segments_and_no_more()
 def test_slots_that_come_back_in_vain_are_not_forgotten() -> None:
     """A call that sends nothing may take slots back all the same."""
     sender = Sender()
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     with Kernel() as kernel:
         host = Transmission(sender.ring, sender.owner, kernel)
         for number in range(8):
@@ -251,7 +251,7 @@ def test_slots_that_come_back_in_vain_are_not_forgotten() -> None:
 
 def test_a_command_in_the_ring_is_never_taken_back_by_the_pump() -> None:
     sender = Sender()
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     ring, opening = sender.ring, Frame(Command.OPEN, 0)
     packets = [uplink(number) for number in range(20)]
     with Kernel() as kernel:
@@ -282,7 +282,7 @@ def test_a_command_in_the_ring_is_never_taken_back_by_the_pump() -> None:
 
 def test_packets_that_waited_for_power_go_before_those_that_the_pump_sends() -> None:
     sender = Sender()
-    sender.owner.attend(awake())
+    sender.owner.pump_in_turns(awake())
     ring, packets = sender.ring, [uplink(number) for number in range(6)]
     with Kernel() as kernel:
         channel = Channel(0, device=KernelDevice(kernel))
@@ -305,7 +305,7 @@ def test_the_modem_takes_more_than_the_ring_holds() -> None:
     network = PacketDataNetwork(range(CHANNEL_COUNT))
     modem = Uplink(sender.peer, network, outbox)
     modem.host_open[:] = CHANNELS_OPEN
-    sender.peer.attend(awake())
+    sender.peer.pump_in_turns(awake())
     news, sent = News(sender.memory, sender.layout.position_offset), count()
     slots, queued = deque(range(SLOTS)), deque()
 
@@ -350,7 +350,7 @@ def test_the_modem_takes_more_than_the_ring_holds() -> None:
 def test_one_that_has_taken_much_comes_back_though_the_host_never_stops() -> None:
     """The bound of what one call takes is its own: the host's tail may say what it likes."""
     taker = Taker([data_frame(0, uplink(number)) for number in range(1000)])
-    taker.peer.attend(awake())
+    taker.peer.pump_in_turns(awake())
     taker.queued(1000)
     with Kernel() as world:
         assert taker.pump(world.interface, 600) == 600  # beyond it after the first turn
@@ -362,8 +362,8 @@ def test_more_is_expected_after_many_frames(looked_at: int, taken: int) -> None:
     """In a large ring half of the slots would be too many to ask for."""
     packets = [uplink(number) for number in range(100)]
     taker, receiver = (end([data_frame(0, packet) for packet in packets]) for end in (Taker, Receiver))
-    taker.peer.attend(awake())
-    receiver.owner.attend(awake())
+    taker.peer.pump_in_turns(awake())
+    receiver.owner.pump_in_turns(awake())
     taker.queued(100)
     receiver.arrived(100)
     with Kernel() as world, Kernel() as kernel:
@@ -385,7 +385,7 @@ TAILS_OF_TX: Final = [
 def test_the_modem_goes_on_with_what_the_host_can_have_queued(entry: int, change: int, taken: int) -> None:
     packets = [uplink(number) for number in range(16)]
     taker = Taker([data_frame(0, packet) for packet in packets])
-    taker.peer.attend(awake())
+    taker.peer.pump_in_turns(awake())
     put_changed(taker.memory, taker.layout.tail_offset, entry, change)
     before = outside(taker.memory, taker.layout)
     with Kernel() as world:
@@ -400,7 +400,7 @@ def test_the_modem_goes_on_with_what_the_host_can_have_queued(entry: int, change
 
 def test_the_host_receives_more_than_the_ring_holds() -> None:
     filler = Filler(SLOTS)
-    filler.owner.attend(awake())
+    filler.owner.pump_in_turns(awake())
     news, sent = News(filler.memory, filler.layout.tail_offset), count()
 
     def modem() -> None:
@@ -430,8 +430,8 @@ def test_the_host_receives_more_than_the_ring_holds() -> None:
 @KINDS
 def test_both_take_turns_downwards(kind: Callable[[bool], list[Given]]) -> None:
     filler = Filler(SLOTS)
-    filler.owner.attend(awake())
-    filler.peer.attend(awake())
+    filler.owner.pump_in_turns(awake())
+    filler.peer.pump_in_turns(awake())
     news, filled = News(filler.memory, filler.layout.tail_offset), [0]
     given_packets, expected = kind(True), []
     with Kernel() as kernel, Kernel() as world:
@@ -480,7 +480,7 @@ def test_the_host_goes_on_with_what_the_modem_can_have_filled(
 ) -> None:
     packets = [downlink(number) for number in range(16)]
     receiver = Receiver([data_frame(0, packet) for packet in packets])
-    receiver.owner.attend(awake())
+    receiver.owner.pump_in_turns(awake())
     put_changed(receiver.memory, receiver.layout.position_offset, entry, change)
     before = outside(receiver.memory, receiver.layout)
     with Kernel() as kernel:
@@ -496,7 +496,7 @@ def test_the_host_that_stops_at_a_command_amid_turns_hands_it_on_in_its_place() 
     opening = encode_frame(Frame(Command.OPEN, 3))
     frames = [data_frame(0, downlink(number)) for number in range(16)]
     receiver = Receiver([*frames[:12], opening, *frames[12:]])
-    receiver.owner.attend(awake())
+    receiver.owner.pump_in_turns(awake())
     receiver.arrived(10)
     counters = [Counters() for _ in range(CHANNEL_COUNT)]
     with Kernel() as kernel:
@@ -517,7 +517,7 @@ def test_the_host_that_stops_at_a_command_amid_turns_hands_it_on_in_its_place() 
 
 def test_the_modem_fills_more_than_the_ring_holds() -> None:
     filler = Filler(SLOTS)
-    filler.peer.attend(awake())
+    filler.peer.pump_in_turns(awake())
     news, frames = News(filler.memory, filler.layout.position_offset), []
 
     def host() -> None:
@@ -569,7 +569,7 @@ def test_the_modem_goes_on_with_buffers_that_the_host_can_have_queued(
 ) -> None:
     packets = [downlink(number) for number in range(20)]
     filler = Filler(16)
-    filler.peer.attend(awake())
+    filler.peer.pump_in_turns(awake())
     put_changed(filler.memory, filler.layout.tail_offset, entry, change)
     before = outside(filler.memory, filler.layout)
     with Kernel() as world:
@@ -592,7 +592,7 @@ def test_a_super_packet_waits_for_its_buffers_and_is_cut_if_they_do_not_come(
 ) -> None:
     """The modem has seen three buffers; it is of five segments."""
     filler, big = Filler(SLOTS), Segment(payload=pattern(500), is_to_host=True).super_packet(100)
-    filler.peer.attend(None if word_number is None else word(word_number))
+    filler.peer.pump_in_turns(None if word_number is None else word(word_number))
     put_word(filler.memory, filler.layout.tail_offset, tail)
     with Kernel() as world:
         world.give(*big)
@@ -664,7 +664,7 @@ def test_one_who_has_left_is_given_one_turn(way: Callable[[Word], int]) -> None:
 
 def attend(end: PipeOwner | PipePeer, awake_word: Word) -> None:
     if awake_word is LEFT:
-        end.attend(awake())
-        end.attend(None)
+        end.pump_in_turns(awake())
+        end.pump_in_turns(None)
     else:
-        end.attend(awake_word)
+        end.pump_in_turns(awake_word)

@@ -60,7 +60,7 @@ def test_the_modem_waits_in_vain_and_nothing_is_different(
 ) -> None:
     tails = [*tails, 1 << 16 | 8 * len(frames)]
     waiting, plain = Taker(frames, descriptors), Taker(frames, descriptors)
-    waiting.peer.attend(word(number))
+    waiting.peer.pump_in_turns(word(number))
     assert take(waiting, tails) == take(plain, tails)
 
 
@@ -71,7 +71,7 @@ def test_the_host_waits_in_vain_and_nothing_is_different(
 ) -> None:
     positions = [*positions, 1 << 16 | 8 * len(frames)]
     waiting, plain = Receiver(frames, claims), Receiver(frames, claims)
-    waiting.owner.attend(word(number))
+    waiting.owner.pump_in_turns(word(number))
     is_up = [True] * 7 + [False]
     assert receive(waiting, positions, is_up, closes=closes) == receive(
         plain, positions, is_up, closes=closes
@@ -93,7 +93,7 @@ def test_the_modem_waits_for_buffers_in_vain_and_nothing_is_different(
 ) -> None:
     rounds_of = [*others, ([*packets, *[PLAIN] * 6], 1 << 16 | 8 * 9)]
     waiting, plain = Filler(9, descriptors), Filler(9, descriptors)
-    waiting.peer.attend(word(number))
+    waiting.peer.pump_in_turns(word(number))
     assert fill(waiting, rounds_of) == fill(plain, rounds_of)
 
 
@@ -129,7 +129,7 @@ def test_the_host_waits_for_slots_in_vain_and_nothing_is_different(
     first: int, steps: list[tuple[list[Given], int, int]], number: int
 ) -> None:
     waiting, plain, pending = Sender(first), Sender(first), Sender(first)
-    waiting.owner.attend(word(number))
+    waiting.owner.pump_in_turns(word(number))
     came_of_it = transmit(waiting, steps, sends=True)
     assert came_of_it == transmit(plain, steps, sends=True) == transmit(pending, steps, sends=False)
 
@@ -139,7 +139,7 @@ def test_the_host_waits_for_slots_in_vain_and_nothing_is_different(
 
 def test_frames_are_not_sent_once_the_host_has_reset_the_pipe() -> None:
     filler = Filler(SLOTS)
-    filler.peer.attend(awake())
+    filler.peer.pump_in_turns(awake())
     news, seen = News(filler.memory, filler.layout.position_offset), []
     news.wait()
 
@@ -177,7 +177,7 @@ def test_frames_are_not_sent_once_the_host_has_reset_the_pipe() -> None:
 
 def test_a_host_that_resets_the_pipe_again_and_again_gets_each_frame_once_and_in_order() -> None:
     filler = Filler(SLOTS)
-    filler.peer.attend(awake())
+    filler.peer.pump_in_turns(awake())
     news, frames, resets = News(filler.memory, filler.layout.position_offset), [], []
     steps = count()
 
@@ -226,7 +226,7 @@ def test_the_modem_takes_whole_frames_of_a_host_that_resets_the_pipe_again_and_a
     network = PacketDataNetwork(range(CHANNEL_COUNT))
     modem = Uplink(sender.peer, network, outbox)
     modem.host_open[:] = CHANNELS_OPEN
-    sender.peer.attend(awake())
+    sender.peer.pump_in_turns(awake())
     news, sent = News(sender.memory, sender.layout.position_offset), count()
     slots, queued, done, resets = deque(range(SLOTS)), deque(), [], []
     steps = count()
@@ -283,7 +283,7 @@ def test_a_host_that_scribbles_amid_turns_gets_nothing_through_that_is_not_a_pac
     with scribbled("tx", "tail", seed) as (memory, layout), Kernel() as kernel:
         before = rest(memory, layout, "tx")
         peer = PipePeer(memory, layout.tx)
-        peer.attend(awake())
+        peer.pump_in_turns(awake())
         modem = Uplink(peer, network, outbox)
         modem.host_open[:] = CHANNELS_OPEN
         packets = 0
@@ -304,7 +304,7 @@ def test_a_modem_that_scribbles_amid_turns_takes_no_buffer_from_the_host(seed: i
     with scribbled("rx", "position", seed) as (memory, layout), Kernel() as kernel:
         before = rest(memory, layout, "rx")
         owner = PipeOwner(memory, layout.rx)
-        owner.attend(awake())
+        owner.pump_in_turns(awake())
         ring = ReceiveRing(owner)
         ring.open()
         owner.publish()
@@ -327,7 +327,7 @@ def test_a_host_that_scribbles_amid_turns_has_nothing_written_but_its_buffers(se
     with scribbled("rx", "tail", seed) as (memory, layout), Kernel() as kernel:
         before = rest(memory, layout, "rx")
         peer = PipePeer(memory, layout.rx)
-        peer.attend(awake())
+        peer.pump_in_turns(awake())
         modem = Downlink(peer, network, [])
         device, given_in_all = KernelDevice(kernel), 0
         bearers = [bearer.downlink for bearer in network.bearers if bearer]
@@ -355,7 +355,7 @@ def test_a_modem_that_scribbles_amid_turns_gives_back_no_more_than_it_had(seed: 
         before = rest(memory, layout, "tx")
         owner = PipeOwner(memory, layout.tx)
         owner.open()
-        owner.attend(awake())
+        owner.pump_in_turns(awake())
         ring = TransmitRing(owner)
         host = Transmission(ring, owner, kernel)
         for _ in rounds():

@@ -22,7 +22,7 @@ class Attended(KernelPair):
         assert self.host_power() == "active"
         assert self.host_tx.in_flight == 0
         self.delivered()
-        self.host_tx.attend(awake())
+        self.host_tx.pump_in_turns(awake())
 
     def done_ahead(self, entries: int) -> None:
         """The modem says that it has taken so many frames behind the last, before there are any."""

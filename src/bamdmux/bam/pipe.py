@@ -17,8 +17,10 @@ it has read a descriptor, and before it says that it is done: what it copied fro
 
 Neither end trusts the other: words and descriptors are copied once, checked, and only the copy is used. The
 owner remembers what it queued and never reads it back; the peer checks that a buffer lies where buffers lie.
-Where the other side is another process (`attend`), the native pump goes on while it is awake, and the two
-turns at the ring; what a call of it did may be more than a ring holds, and is published but for the end.
+
+Where the other side is another process (`pump_in_turns`), the native pump goes on while it is awake, and the
+two take turns at the ring; what a call of it did may be more than a ring holds, and is published but for the
+end.
 
 A pipe end wakes nobody: `publish` is memory, the doorbell is an action of its machine. Python has no fences:
 where stores may overtake one another (not on x86), the doorbell's system call is what orders them.
@@ -105,7 +107,7 @@ class PipeOwner:
             self._tail = 0
         self._unpublished += 1
 
-    def attend(self, awake_word: memoryview | None) -> None:
+    def pump_in_turns(self, awake_word: memoryview | None) -> None:
         """The other side is another process, and awake while its word says so; None: it is not, or left."""
         if self.pump is not None:
             self.pump.attend(awake_word)
@@ -118,19 +120,22 @@ class PipeOwner:
         budget: int,
         channel: int,
         mtu: int,
-        sizes: "tuple[array[int], array[int]]",
+        packet_bytes: "array[int]",
+        frame_bytes: "array[int]",
     ) -> tuple[int, int, int, int]:
         """Read an interface's packets into slots in turn with the native pump, and hand them to the peer.
 
         Args:
             space: how many slots from the first on are free, and no other.
-            sizes: for each slot, of its packet and of its frame, in bytes; filled in.
+            packet_bytes, frame_bytes: for each slot; filled in.
 
         Returns:
             How many packets; their bytes; how many were longer than the MTU; how many slots were retired.
         """
         owned = self._head, self._tail, self._in_flight, self._generation
-        sent = interface.send_slots(self.pump, owned, first_slot, space, budget, channel, mtu, *sizes)
+        sent = interface.send_slots(
+            self.pump, owned, first_slot, space, budget, channel, mtu, packet_bytes, frame_bytes
+        )
         packet_count, _, _, retired = sent
         self._in_flight += packet_count - retired
         self._head = (self._head + retired) % self._entry_count
@@ -266,7 +271,7 @@ class PipePeer:
         self.bad_tail_count = 0
         self.bad_descriptor_count = 0
 
-    def attend(self, awake_word: memoryview | None) -> None:
+    def pump_in_turns(self, awake_word: memoryview | None) -> None:
         """As of the owner."""
         if self.pump is not None:
             self.pump.attend(awake_word)

@@ -13,9 +13,9 @@ Most of what is published only gives back: to the host slots that were sent, to 
 empty again. Whoever has enough of them DOZES: it need not be woken for those, only for frames. It looks at
 the others when it wakes for another reason, and sees to it that there is one in time.
 
-Two that are awake take turns at a ring without coming back to Python (`PipeOwner.attend`): to know how long,
-the native pump reads the other's word, too. It may be wrong about it, for there is no fence: who waits for a
-sleeper waits in vain, as long as a spin takes, and rings all the same.
+Two that are awake take turns at a ring without coming back to Python (`PipeOwner.pump_in_turns`): to know how
+long, the native pump reads the other's word, too. It may be wrong about it, for there is no fence: who waits
+for a sleeper waits in vain, as long as a spin takes, and rings all the same.
 
 Only the rings are watched: a line that changes is always worth a doorbell. The other side may lie, and then
 it is itself that sleeps through a doorbell; whatever it writes, we read one word of it, once. It may die
@@ -38,12 +38,15 @@ class Wakefulness:
 
     Args:
         is_host: whether we are the host, the owner of the pipes.
+
+    Attributes:
+        their_word: where the other side says that it is awake, or not.
     """
 
     def __init__(self, memory: memoryview, layout: LinkLayout, *, is_host: bool) -> None:
         offsets = layout.host_awake_offset, layout.modem_awake_offset
         host, modem = (_word(memory, offset) for offset in offsets)
-        self._own, self._theirs = (host, modem) if is_host else (modem, host)
+        self._own, self.their_word = (host, modem) if is_host else (modem, host)
         # What brings us frames, and what only gives back.
         brings, gives_back = (layout.rx, layout.tx) if is_host else (layout.tx, layout.rx)
         self._brings, self._gives_back = (
@@ -54,11 +57,6 @@ class Wakefulness:
         self._seen: tuple[int, int] | None = None  # None: nobody has looked yet
         self.pump: Any = native
         self._own[0] = ASLEEP
-
-    @property
-    def their_word(self) -> memoryview:
-        """Where the other side says that it is awake, or not."""
-        return self._theirs
 
     def wake_up(self) -> None:
         """We are awake, and look at the rings before we sleep again."""
@@ -105,7 +103,7 @@ class Wakefulness:
         if self.pump is None:
             return True
         self.pump.fence()
-        word = self._theirs[0]
+        word = self.their_word[0]
         return word != AWAKE and (word != DOZING or pipe is self._frames_to_them)
 
 

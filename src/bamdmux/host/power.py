@@ -132,7 +132,7 @@ class HostVote:
         """Ask for power; True if it is there already. Otherwise WOKE or FAILED follows."""
         if self._state is VoteState.SUSPENDED:
             self._resume(now)
-        return self._state is VoteState.ACTIVE
+        return self.is_active
 
     def _resume(self, now: Instant) -> None:
         if not self._is_controlled and self._modem_is_up:

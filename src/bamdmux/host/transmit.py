@@ -169,32 +169,17 @@ class TransmitRing:
         """As `fill_from`, with the native pump."""
         counters, size = channel.transmitted, self._size
         first = (self._oldest + self._submitted + self.pending) % size
+        sizes = self._packet_bytes, self._frame_bytes
+        what = first, self.free, budget, channel.index, channel.mtu, *sizes
         if sends and not self.pending and not self._command_count:
-            filled, byte_count, too_long, retired = self._pipe.pump_through(
-                interface,
-                first,
-                self.free,
-                budget,
-                channel.index,
-                channel.mtu,
-                (self._packet_bytes, self._frame_bytes),
-            )
+            filled, byte_count, too_long, retired = self._pipe.pump_through(interface, *what)
             self._submitted += filled - retired
             self._oldest = (self._oldest + retired) % size
             self.free += retired
             self.has_sent |= filled > 0
             self.has_retired |= retired > 0
         else:
-            filled, byte_count, too_long = interface.fill_slots(
-                self._pipe.pump,
-                first,
-                self.free,
-                budget,
-                channel.index,
-                channel.mtu,
-                self._packet_bytes,
-                self._frame_bytes,
-            )
+            filled, byte_count, too_long = interface.fill_slots(self._pipe.pump, *what)
             self.pending += filled
         self.free -= filled
         at_end = min(filled, size - first)

@@ -146,7 +146,7 @@ class HostSide:
         """
         self.next_door = next_door
         for pipe in self._pipes.values():
-            pipe.attend(awake_word)
+            pipe.pump_in_turns(awake_word)
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:

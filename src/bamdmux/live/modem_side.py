@@ -73,7 +73,7 @@ class ModemSide:
         """This is at the other end from now on; see `HostSide.meet`."""
         self.next_door = next_door
         for pipe in self._pipes.values():
-            pipe.attend(awake_word)
+            pipe.pump_in_turns(awake_word)
         is_bare = self.far is (self.relay.far or self.relay)
         self.relay.far = far
         if is_bare:
