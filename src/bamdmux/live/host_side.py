@@ -13,7 +13,7 @@ import os
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bamdmux.actions import (
     Action,
@@ -26,7 +26,6 @@ from bamdmux.actions import (
     RegisterNetdev,
     Removed,
     RingDoorbell,
-    Serve,
     SetLine,
     StartQueue,
     StopQueue,
@@ -39,7 +38,7 @@ from bamdmux.bam.pipe import PipeOwner
 from bamdmux.host.channels import Channel
 from bamdmux.host.driver import HostDriver
 from bamdmux.live.addresses import Netlink, form_no_link_local, restore_link_local
-from bamdmux.live.faults import Relay
+from bamdmux.live.link_end import LinkEnd
 from bamdmux.live.links import LinkChange, LinkMonitor
 from bamdmux.live.loop import Loop
 from bamdmux.live.namespaces import NetworkNamespace
@@ -61,15 +60,7 @@ MIN_IPV6_MTU: Final = 1280  # RFC 8200 section 5; below it the kernel takes IPv6
 _SEEN_IN_ARM: Final = frozenset((StartQueue, StopQueue, WakeQueue))
 
 
-class FarSide(Protocol):
-    """The other half, as far as we may know it: the other machine itself, or what wakes its process."""
-
-    def line_changed(self, line: Line, edge_count: int, now: Instant) -> None: ...
-
-    def doorbell_rang(self, pipe: Pipe, now: Instant) -> None: ...
-
-
-class HostSide:
+class HostSide(LinkEnd):
     """HostDriver and its interfaces.
 
     Args:
@@ -87,6 +78,7 @@ class HostSide:
         *,
         sets_identity: bool = False,
     ) -> None:
+        super().__init__()
         self._memory = memory
         self._layout = layout
         self._writers: Mapping[Line, LineWriter] = {
@@ -94,11 +86,7 @@ class HostSide:
         }
         self.driver = self._make_driver()
         self.is_bound = False  # whether the driver was probed
-        self.relay = Relay()
-        self.next_door: Serve | None = None  # not used while faults have their wraps around `far`
-        self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
         self.hear: Callable[[Line, int, Instant], None] = self._hear  # the way that news of lines takes to us
-        self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
         self.tuns: dict[int, Tun] = {}
         self.is_removed = False
         self._removed: list[Tun] = []  # to be closed when all actions are done
@@ -131,26 +119,6 @@ class HostSide:
             vote_level=self._writers[Line.HOST_VOTE].level,
             ack_level=self._writers[Line.HOST_ACK].level,
         )
-
-    def meet(
-        self,
-        far: FarSide | None,
-        next_door: Serve | None = None,
-        awake_word: memoryview | None = None,
-    ) -> None:
-        """This is at the other end from now on; None: nobody.
-
-        Args:
-            next_door: its `serve`, if it is a machine of this process.
-            awake_word: where it says that it is awake, if it is another process.
-        """
-        self.next_door = next_door
-        for pipe in self._pipes.values():
-            pipe.pump_in_turns(awake_word)
-        is_bare = self.far is (self.relay.far or self.relay)
-        self.relay.far = far
-        if is_bare:
-            self.far = far or self.relay
 
     def start(self, now: Instant) -> None:
         """Bind the driver: the link may be in any state."""
@@ -200,8 +168,7 @@ class HostSide:
         """Give the driver the packets of the TUNs that were found readable."""
         if self._waiting or self._begun:
             waiting = self._waiting + [each for each in self._begun if each not in self._waiting]
-            next_door = self.next_door if self.far is self.relay.far else None
-            self.driver.transmit(waiting, now, TRANSMIT_BUDGET, next_door)
+            self.driver.transmit(waiting, now, TRANSMIT_BUDGET, self.next_door)
             self._waiting.clear()
             self._begun = [channel for channel in waiting if self.tuns[channel].has_packet]
 

@@ -1,15 +1,14 @@
 """The modem's half of a live link: the Modem, the network behind it, and what it asks to be done."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from bamdmux.actions import Action, Line, Log, Pipe, RingDoorbell, Serve, SetLine
+from bamdmux.actions import Action, Line, Log, Pipe, RingDoorbell, SetLine
 from bamdmux.bam.lines import LineReader, LineWriter
 from bamdmux.bam.memory import LinkLayout
 from bamdmux.bam.pipe import PipePeer
-from bamdmux.live.faults import Relay
-from bamdmux.live.host_side import FarSide
+from bamdmux.live.link_end import LinkEnd
 from bamdmux.live.loop import Loop
 from bamdmux.live.networks import NetworkDevice
 from bamdmux.live.ports.control_side import ControlSide
@@ -26,7 +25,7 @@ RECEIVE_BUDGET: Final = 256
 MODEM_RESTART: Final[Duration] = 200 * MILLISECOND
 
 
-class ModemSide:
+class ModemSide(LinkEnd):
     """Modem and its way out.
 
     Args:
@@ -45,13 +44,10 @@ class ModemSide:
         packet_data_network: PacketDataNetwork | None = None,
         control: ControlSide | None = None,
     ) -> None:
+        super().__init__()
         tx, rx = PipePeer(memory, layout.tx), PipePeer(memory, layout.rx)
         self.modem = Modem(profile, tx, rx, network, packet_data_network)
         self._pipes = {"modem_tx": tx, "modem_rx": rx}
-        self.relay = Relay()
-        self.next_door: Serve | None = None  # not used while faults have their wraps around `far`
-        self.far: FarSide = self.relay  # what `meet` was told of; faults put their wraps around it
-        self.part_made: Callable[[str, Any], None] = lambda seam, part: None  # set by `Faults`
         self._network = network
         network.limit_segments(layout.rx.max_segments)
         self._loop = loop
@@ -63,21 +59,6 @@ class ModemSide:
         }
         self._readers = {line: LineReader(memory, layout, line) for line in (Line.HOST_ACK, Line.HOST_VOTE)}
         self._told = dict.fromkeys(self._readers, -1)  # the counts that the modem was told of by us
-
-    def meet(
-        self,
-        far: FarSide | None,
-        next_door: Serve | None = None,
-        awake_word: memoryview | None = None,
-    ) -> None:
-        """This is at the other end from now on; see `HostSide.meet`."""
-        self.next_door = next_door
-        for pipe in self._pipes.values():
-            pipe.pump_in_turns(awake_word)
-        is_bare = self.far is (self.relay.far or self.relay)
-        self.relay.far = far
-        if is_bare:
-            self.far = far or self.relay
 
     def start(self, now: Instant) -> None:
         """Switch the modem on, with the lines as they are: new, or left by an earlier modem."""
@@ -124,8 +105,7 @@ class ModemSide:
         """Give the modem what the network sends."""
         if self._network_is_readable:
             self._network_is_readable = False
-            next_door = self.next_door if self.far is self.relay.far else None
-            self.modem.receive_from_network(now, RECEIVE_BUDGET, next_door)
+            self.modem.receive_from_network(now, RECEIVE_BUDGET, self.next_door)
 
     def carry_out_actions(self, now: Instant) -> bool:
         """Do what the modem asks for; whether there was anything."""

@@ -11,7 +11,7 @@ from bamdmux.timing import Instant
 
 
 class RemoteSide:
-    """A far side in another process; see `bamdmux.live.host_side.FarSide`."""
+    """A far side in another process; see `bamdmux.middleware.faults.FarSide`."""
 
     def __init__(self, doorbell: Doorbell, wakefulness: Wakefulness) -> None:
         self._doorbell = doorbell
