@@ -2,7 +2,7 @@
 
 Another process scribbles in the pipe meanwhile. The machines' parts do what they always do; whatever that
 comes to, each packet that is delivered holds together and is from a bearer, and the other pipe stays as it
-was.
+was. In turns, too, where the other side says that it is awake.
 """
 
 import os
@@ -26,6 +26,7 @@ from tests.pump.frames import downlink_packet
 from tests.pump.kernel import Kernel
 from tests.pump.rings import KernelDevice
 from tests.pump.scribbler import scribbled
+from tests.pump.turns import awake
 from tests.super_packets import Segment, pattern
 
 ENOUGH = 1000  # packets that came through
@@ -52,13 +53,15 @@ def is_of_a_bearer(packet: bytes) -> bool:
     return packet[8:14] == b"\x20\x01\x0d\xb8\x00\x64" or packet[8] == 0xFE
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_modem_takes_what_it_has_looked_at(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "awake_word"), [(1, None), (2, None), (11, awake()), (12, awake())])
+def test_the_modem_takes_what_it_has_looked_at(seed: int, awake_word: memoryview | None) -> None:
     network = PacketDataNetwork(range(CHANNEL_COUNT))
     outbox: list[Action] = []
     with scribbled("tx", "tail", seed) as (memory, layout), Kernel() as kernel:
         before = rest(memory, layout, "tx")
-        uplink = Uplink(PipePeer(memory, layout.tx), network, outbox)
+        peer = PipePeer(memory, layout.tx)
+        peer.pump_in_turns(awake_word)
+        uplink = Uplink(peer, network, outbox)
         uplink.host_open[:] = [True] * CHANNEL_COUNT
         packets = 0
         for _ in rounds():
@@ -73,12 +76,13 @@ def test_the_modem_takes_what_it_has_looked_at(seed: int) -> None:
     assert packets == sum(bearer.uplink.packet_count for bearer in network.bearers if bearer) >= ENOUGH
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_the_host_receives_what_it_has_looked_at(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "awake_word"), [(3, None), (4, None), (13, awake()), (14, awake())])
+def test_the_host_receives_what_it_has_looked_at(seed: int, awake_word: memoryview | None) -> None:
     counters, unassigned = [Counters() for _ in range(CHANNEL_COUNT)], Counters()
     with scribbled("rx", "position", seed) as (memory, layout), Kernel() as kernel:
         before = rest(memory, layout, "rx")
         owner = PipeOwner(memory, layout.rx)
+        owner.pump_in_turns(awake_word)
         ring = ReceiveRing(owner)
         ring.open()
         owner.publish()

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from bamdmux.bam.pipe import PipeOwner, PipePeer
 from bamdmux.bam.wakefulness import AWAKE
-from bamdmux.counters import Counters, DropReason
+from bamdmux.counters import DropReason
 from bamdmux.host.channels import Channel
-from bamdmux.host.receive import ReceiveRing
 from bamdmux.host.transmit import TransmitRing
 from bamdmux.modem.downlink import Downlink
 from bamdmux.modem.network import PacketDataNetwork
 from bamdmux.modem.uplink import Uplink
 from bamdmux.wire.dmux import CHANNEL_COUNT
-from bamdmux.wire.offload import NO_OFFLOAD, segment
+from bamdmux.wire.offload import NO_OFFLOAD
 from tests.pair import downlink, numbers, uplink
 from tests.pump.frames import CLAIMS, FRAMES, RX_DESCRIPTORS, TX_DESCRIPTORS, UPLINK_FRAMES, data_frame
 from tests.pump.kernel import Kernel
@@ -29,7 +28,7 @@ from tests.pump.linked import Given
 from tests.pump.rings import Filler, KernelDevice, Receiver, Sender, Taker
 from tests.pump.scribbler import SLOTS, scribbled
 from tests.pump.test_hostile import GIVEN, PLAIN, TAILS, WORDS, fill, receive, take
-from tests.pump.test_scribbled import is_of_a_bearer, rest, rounds
+from tests.pump.test_scribbled import rest, rounds
 from tests.pump.turns import (
     AT_ONCE,
     CHANNELS_OPEN,
@@ -41,7 +40,6 @@ from tests.pump.turns import (
     awake,
     packet_in,
     passed,
-    slots_in_flight,
     sum_of,
     taken_by,
     word,
@@ -275,50 +273,6 @@ def test_the_modem_takes_whole_frames_of_a_host_that_resets_the_pipe_again_and_a
 
 
 # -- The other side scribbles
-
-
-@pytest.mark.parametrize("seed", [11, 12])
-def test_a_host_that_scribbles_amid_turns_gets_nothing_through_that_is_not_a_packet(seed: int) -> None:
-    network, outbox = PacketDataNetwork(range(CHANNEL_COUNT)), []
-    with scribbled("tx", "tail", seed) as (memory, layout), Kernel() as kernel:
-        before = rest(memory, layout, "tx")
-        peer = PipePeer(memory, layout.tx)
-        peer.pump_in_turns(awake())
-        modem = Uplink(peer, network, outbox)
-        modem.host_open[:] = CHANNELS_OPEN
-        packets = 0
-        for _ in rounds():
-            modem.drain_to(KernelDevice(kernel))
-            for vnet_header, packet in kernel.written():
-                packets += len(segment(vnet_header, packet))  # raises if it does not hold together
-                assert is_of_a_bearer(packet)
-            if packets >= ENOUGH:
-                break
-        assert rest(memory, layout, "tx") == before
-    assert packets == sum(bearer.uplink.packet_count for bearer in network.bearers if bearer) >= ENOUGH
-
-
-@pytest.mark.parametrize("seed", [13, 14])
-def test_a_modem_that_scribbles_amid_turns_takes_no_buffer_from_the_host(seed: int) -> None:
-    counters, unassigned = [Counters() for _ in range(CHANNEL_COUNT)], Counters()
-    with scribbled("rx", "position", seed) as (memory, layout), Kernel() as kernel:
-        before = rest(memory, layout, "rx")
-        owner = PipeOwner(memory, layout.rx)
-        owner.pump_in_turns(awake())
-        ring = ReceiveRing(owner)
-        ring.open()
-        owner.publish()
-        packets = 0
-        for _ in rounds():
-            for _ in ring.drain_to([KernelDevice(kernel)] * CHANNEL_COUNT, counters, unassigned):
-                pass
-            owner.publish()
-            packets += len(kernel.delivered())
-            assert sorted(slots_in_flight(owner)) == [*range(SLOTS)]
-            if packets >= ENOUGH:
-                break
-        assert rest(memory, layout, "rx") == before
-    assert packets == sum(each.packet_count for each in counters) >= ENOUGH
 
 
 @pytest.mark.parametrize("seed", [15, 16])
